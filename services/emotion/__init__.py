@@ -1,0 +1,1 @@
+"""Pure arrays: features, heads, bundles."""

@@ -1,0 +1,1 @@
+"""The conversation as it flows: the only package that knows Kafka."""

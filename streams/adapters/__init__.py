@@ -1,0 +1,1 @@
+"""Clients of outside systems, and the in-memory twin of every port."""

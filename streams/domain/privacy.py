@@ -1,0 +1,41 @@
+"""Pseudonyms and derived ids: what replaces a raw call id everywhere after the segment stage."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID, uuid5
+
+#: Names windows and escalations; a constant, so that a replay derives the ids of the first pass.
+NAMESPACE = UUID("5b0f6c1e-6f0a-5f52-9d53-7d1f0c0a9b4e")
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A pseudonym key and when it comes into use. Destroying the key ends every way back to the call."""
+
+    id: str
+    key: bytes = field(repr=False)
+    not_before: datetime
+
+
+def epoch_at(epochs: Sequence[Epoch], at: datetime) -> Epoch | None:
+    """The epoch in use at the log's time `at`; None before the first."""
+    live = [epoch for epoch in epochs if epoch.not_before <= at]
+    return max(live, key=lambda epoch: epoch.not_before, default=None)
+
+
+def pseudonym(epoch: Epoch, call_id: str) -> str:
+    """HMAC-SHA256 over the raw call id, in hex."""
+    return hmac.new(epoch.key, b"call:" + call_id.encode(), sha256).hexdigest()
+
+
+def window_id(call: str, role: str, start_ms: int) -> str:
+    """The id of the window of `call` that starts at `start_ms`, the same on every replay."""
+    return str(uuid5(NAMESPACE, f"window:{call}:{role}:{start_ms}"))
+
+
+def escalation_id(call: str, rule: str, window: str) -> str:
+    """The id of the escalation that `rule` raises at `window`, the same on every replay."""
+    return str(uuid5(NAMESPACE, f"escalation:{call}:{rule}:{window}"))

@@ -1,0 +1,1 @@
+"""Fetching, committing, sending: what the stages stand on."""

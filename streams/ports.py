@@ -1,0 +1,142 @@
+"""What the stages need of the outside; each port has an in-memory twin in `streams.adapters`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from streams.domain.deadletters import DeadLetter
+from streams.domain.records import Consent, Escalation, Label, Notice, Purpose, Role, Window
+
+
+class Fetched(Protocol):
+    """A record as fetched: what aiokafka's ConsumerRecord and the tests' twins have in common."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  #: the log's time, ms since 1970
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records of one partition, in order; empty for a tick at the partition's end."""
+
+    topic: str
+    partition: int
+    records: tuple[Fetched, ...]
+    caught_up: bool = False  #: the partition's end was reached with this batch
+
+
+class Stage(Protocol):
+    """One arrow of the diagram."""
+
+    async def handle(self, batch: Batch) -> int | None:
+        """Make the batch's effects durable; return the next offset that a restart needs (None: no change)."""
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Forget all in-memory state of partitions that were revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record ready to be sent."""
+
+    topic: str
+    key: bytes
+    value: bytes = field(repr=False)
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Sender(Protocol):
+    """Sends records to Kafka."""
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Return once the broker has acknowledged every record; keep the order within a key."""
+
+
+class DeadLetters(Protocol):
+    """Where unusable records are put on record."""
+
+    async def put(self, letters: Sequence[DeadLetter]) -> None:
+        """Return once the broker has acknowledged every letter."""
+
+
+class Emotion(Protocol):
+    """The inference service."""
+
+    async def label(self, windows: Sequence[Window]) -> list[Label]:
+        """One label a window, in order; waits in place while the service is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as Postgres knows it (table `calls`)."""
+
+    call: str  #: pseudonym
+    epoch: str
+    use_case: str
+    language: str
+    channels: tuple[Role, ...]
+    started_at: datetime
+    reference: str | None = None
+    notice: Notice | None = None
+    consents: Mapping[Purpose, Consent] = field(default_factory=dict)
+    consent_seq: int | None = None  #: the record that `emotion.alerting` is in force under; None: not in force
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+    fates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  #: "0 customer" -> fate -> ms
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A call's row and the encrypted state of its fold, to be resumed from `next_offset` (table `call_state`)."""
+
+    call: Call
+    partition: int
+    next_offset: int
+    state: bytes = field(repr=False)
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known of a call from before: its checkpoint, or that it is over (`closed`: a tombstone)."""
+
+    call: str
+    next_offset: int
+    state: bytes = field(repr=False)
+    closed: bool = False
+
+
+class CallStore(Protocol):
+    """The segment stage's side of Postgres; the only writer of `calls`. Every method waits while it is down."""
+
+    async def load(self, calls: Collection[str]) -> dict[str, Stored]:
+        """The stored calls among these pseudonyms, tombstones included."""
+
+    async def load_partition(self, partition: int) -> list[Stored]:
+        """Every call of the partition that is not closed."""
+
+    async def save(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """One transaction: rows and states, each only where its `next_offset` grows and the call is not closed."""
+
+    async def withdraw(self, call: str, *, partition: int, next_offset: int, at: datetime) -> None:
+        """One transaction: delete everything of the call, leave tombstone, audit row and retractions.
+
+        `emotion.alerting` was withdrawn at the log's time `at`. Idempotent; right also for a call that has no row
+        (the tombstone then keeps it from ever opening).
+        """
+
+
+class OutcomeStore(Protocol):
+    """The side of Postgres that label and escalate see. Every method waits while it is down."""
+
+    async def open_windows(self, windows: Sequence[Window | Label]) -> set[str]:
+        """The ids among these whose call is open under the window's `consent_seq` at its `spoken_at`."""
+
+    async def pending(self, limit: int) -> Sequence[tuple[int, Escalation]]:
+        """Unsent outbox rows, oldest first, locked against other relays until `sent`."""

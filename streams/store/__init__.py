@@ -1,0 +1,1 @@
+"""PostgreSQL: tables and the transactions over them."""

@@ -1,0 +1,41 @@
+"""The topics, their settings and who owns which: declared here, applied by `undertone topics apply`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * MINUTE_MS
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be on the broker; `config` holds Kafka's own names and values."""
+
+    name: str
+    config: Mapping[str, str]
+    partitions: int | None = None  #: None: as many as the settings say
+
+
+def _topic(name: str, *, retention_ms: int, partitions: int | None = None, **config: str) -> Topic:
+    settings = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    settings |= {key.replace("_", "."): value for key, value in config.items()}
+    return Topic(name, settings, partitions)
+
+
+#: The broker checks sizes only where it stores records as they come: uncompressed.
+_AUDIO = {"segment_ms": str(5 * MINUTE_MS), "compression_type": "uncompressed"}
+
+CALLS = _topic(
+    "calls.v1",
+    retention_ms=60 * MINUTE_MS,
+    max_message_bytes=str(512 * KIB),
+    message_timestamp_type="LogAppendTime",
+    **_AUDIO,
+)
+WINDOWS = _topic("windows.v1", retention_ms=60 * MINUTE_MS, max_message_bytes=str(1024 * KIB), **_AUDIO)
+LABELS = _topic("labels.v1", retention_ms=7 * DAY_MS)
+ESCALATIONS = _topic("escalations.v1", retention_ms=7 * DAY_MS)
+DEADLETTERS = _topic("deadletters.v1", retention_ms=30 * DAY_MS)
+
+TOPICS = (CALLS, WINDOWS, LABELS, ESCALATIONS, DEADLETTERS)
