@@ -1,0 +1,223 @@
+"""The tables, as `migrations/` makes them.
+
+`call` is always a pseudonym: 64 hex digits, checked by the database, so that no raw id gets in by mistake.
+Rows are locked in the order `call_state`, `calls`, `labels`, `escalations`, `outbox`, and calls in the order
+of their pseudonyms; so no two transactions of ours wait for each other.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from streams.domain.records import Outcome, Role
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Closing(StrEnum):
+    """Why a call is closed for good."""
+
+    ENDED = "ended"  #: it was over; its row and labels stay until their own retention
+    WITHDRAWN = "withdrawn"  #: nothing of it is left
+    ERASED = "erased"  #: nothing of it is left
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _pseudonym() -> CheckConstraint:
+    return CheckConstraint("call ~ '^[0-9a-f]{64}$'", name="pseudonym")
+
+
+def _at(name: str, *, now: bool = False, nullable: bool = False) -> Column[object]:
+    default = func.clock_timestamp() if now else None
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
+
+
+def _json(name: str, empty: str | None = "{}", *, nullable: bool = False) -> Column[object]:
+    default = None if empty is None else text(f"'{empty}'::jsonb")
+    return Column(name, JSONB(none_as_null=True), nullable=nullable, server_default=default)
+
+
+#: One row a call; written by the segment stage alone. No row, or another `consent_seq`: not to be scored.
+calls = Table(
+    "calls",
+    metadata,
+    Column("call", Text, primary_key=True),
+    Column("epoch", Text, nullable=False),
+    Column("use_case", Text, nullable=False),
+    Column("reference", Text),  # the contact centre's own, opaque
+    Column("language", Text, nullable=False),
+    Column("channels", ARRAY(Text), nullable=False),  # roles, in channel order
+    _json("notice", None, nullable=True),
+    _json("consents"),  # purpose -> Consent
+    Column("consent_seq", BigInteger),  # of the `emotion.alerting` grant in force; null: none
+    _at("consent_expires_at", nullable=True),  # of the same grant
+    _at("started_at"),
+    _at("ended_at", nullable=True),
+    Column("end_reason", Text),
+    _json("fates"),  # "0 customer" -> fate -> ms
+    _pseudonym(),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end"),
+)
+
+#: Where each call resumes from. A closed row is a tombstone: no state, and nothing opens the call again.
+call_state = Table(
+    "call_state",
+    metadata,
+    Column("call", Text, primary_key=True),
+    Column("partition", Integer),  # null: erased before any record of the call was read
+    Column("next_offset", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),  # sealed, see `sealing`
+    Column("closed", Text),  # a `Closing`; null: open
+    _at("saved_at", now=True),
+    _pseudonym(),
+    _one_of("closed", Closing),
+    CheckConstraint("closed IS NULL OR octet_length(state) = 0", name="tombstone_is_empty"),
+    CheckConstraint("closed IS NOT NULL OR partition IS NOT NULL", name="open_has_partition"),
+)
+Index(None, call_state.c.partition, postgresql_where=call_state.c.closed.is_(None))
+Index(None, call_state.c.saved_at, postgresql_where=call_state.c.closed.is_not(None))
+
+
+def _call() -> Column[str]:
+    """Tie a row to its call, which it cannot outlive."""
+    return Column("call", Text, ForeignKey("calls.call", ondelete="CASCADE"), nullable=False)
+
+
+#: One row a window; the first writer wins.
+labels = Table(
+    "labels",
+    metadata,
+    Column("window_id", Text, primary_key=True),
+    _call(),
+    Column("use_case", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("consent_seq", BigInteger, nullable=False),
+    _at("spoken_at"),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("bundle", Text, nullable=False),
+    _json("heads"),  # head -> class -> probability
+    _at("labelled_at", now=True),
+    _one_of("role", Role),
+    _one_of("outcome", Outcome),
+    CheckConstraint("0 <= start_ms AND start_ms < end_ms", name="span"),
+    CheckConstraint("(outcome = 'labelled') = (reason IS NULL)", name="reason"),
+)
+Index(None, labels.c.call, labels.c.start_ms)
+
+#: What was raised; the first writer wins.
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _call(),
+    Column("use_case", Text, nullable=False),
+    Column("reference", Text),
+    Column("rule", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("window_ids", ARRAY(Text), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    _json("heads"),  # of the window that raised it
+    _json("consent", None),  # the grant that allowed it
+    Column("bundle", Text, nullable=False),
+    _at("raised_at"),
+    Column("late", Boolean, nullable=False),
+    CheckConstraint("0 <= from_ms AND from_ms < to_ms", name="span"),
+)
+Index(None, escalations.c.call, escalations.c.rule, escalations.c.to_ms)
+Index(None, escalations.c.raised_at)
+
+#: Escalations on their way to Kafka, sent in the order of `id` within a call. Retractions outlive their call.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("call", Text, nullable=False),
+    Column("escalation_id", Text, nullable=False),
+    _json("escalation", None),  # an `Escalation`, as it will be sent
+    _at("created_at", now=True),
+    _at("tried_at", nullable=True),  # committed before the first try to send: from then on it may be out
+    _at("sent_at", nullable=True),
+    _pseudonym(),
+)
+Index("ix_outbox_unsent", outbox.c.call, outbox.c.id, postgresql_where=outbox.c.sent_at.is_(None))
+Index("ix_outbox_call_escalation_id", outbox.c.call, outbox.c.escalation_id)
+Index("ix_outbox_sent_at", outbox.c.sent_at, postgresql_where=outbox.c.sent_at.is_not(None))
+
+#: How often a worker began with a record and did not come back.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    _at("tried_at", now=True),
+    PrimaryKeyConstraint("topic", "partition", "offset"),
+    CheckConstraint("count > 0", name="count"),
+)
+
+#: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("at", now=True),
+    Column("action", Text, nullable=False),
+    Column("actor", Text, nullable=False),  # a process or a command, never a person's name
+    Column("call", Text),
+    _json("detail"),
+    _pseudonym(),
+    CheckConstraint("action ~ '^[a-z_.]{1,40}$'", name="action"),
+    CheckConstraint("actor ~ '^[a-z_.]{1,40}$'", name="actor"),
+)
+Index(None, audit.c.call)
+
+#: Receipts of `undertone erase`, one row a pseudonym under which the call was looked for.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("call", Text, nullable=False),
+    Column("epoch", Text, nullable=False),
+    _at("erased_at", now=True),
+    _json("deleted"),  # table -> rows
+    _at("gone_at"),  # when the last topic has deleted the call's last record
+    _pseudonym(),
+)
+Index(None, erasures.c.call)
