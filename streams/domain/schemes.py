@@ -49,8 +49,6 @@ EMODB = Scheme(
             classes={"negative": ("anger", "sadness"), "neutral": ("neutral",), "positive": ("happiness",)},
             binary={"negative": ("negative",), "rest": ("neutral", "positive")},
         ),
-        "arousal": Dimension(
-            classes={"excited": ("anger", "happiness"), "neutral": ("neutral", "sadness")}, binary={}
-        ),
+        "arousal": Dimension(classes={"excited": ("anger", "happiness"), "neutral": ("neutral", "sadness")}, binary={}),
     },
 )

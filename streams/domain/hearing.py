@@ -1,0 +1,107 @@
+"""What is heard of a call: frames of all its channels become the customer's windows, and every millisecond a fate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from streams.domain import overlap, windows
+from streams.domain.overlap import Floor, Frame, Heard, Kind
+from streams.domain.records import Role
+from streams.domain.windows import Fate, Span, Turn
+
+Fates = Mapping[Fate, int]  #: milliseconds by fate
+
+_AGENT = {Kind.SPEECH: Fate.AGENT, Kind.SILENCE: Fate.SILENCE, Kind.OVERLAP: Fate.OVERLAP}
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A window's place in the call: the customer's, from `start_ms` to `end_ms`, allowed by record `consent_seq`."""
+
+    channel: int
+    start_ms: int
+    end_ms: int
+    consent_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The state over one call. `consent_seq` is None between runs of audio that may be heard."""
+
+    roles: tuple[Role, ...]
+    floor: Floor
+    turns: tuple[Turn | None, ...]  #: the open turn of each channel; the agent's are never kept
+    fates: tuple[Fates, ...]
+    heard_ms: int = 0  #: end of the last whole frame
+    consent_seq: int | None = None
+
+
+def silent(roles: tuple[Role, ...]) -> Hearing:
+    """Nothing heard yet."""
+    return Hearing(roles, overlap.silent(len(roles)), (None,) * len(roles), ({},) * len(roles))
+
+
+def resume(hearing: Hearing, *, at_ms: int, consent_seq: int) -> Hearing:
+    """A run of audio begins at `at_ms`; frames are counted from there."""
+    return replace(hearing, heard_ms=at_ms, consent_seq=consent_seq)
+
+
+def step(hearing: Hearing, frame: Frame) -> tuple[Hearing, tuple[Cut, ...]]:
+    """Take in one frame of every channel; give back the windows that are now certain."""
+    floor, resolved = overlap.step(hearing.floor, frame)
+    return _take(replace(hearing, floor=floor, heard_ms=frame.end_ms), resolved)
+
+
+def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
+    """The run of audio ends at `end_ms` (gap, end of call, idle, no consent): every turn is over."""
+    if hearing.consent_seq is None:
+        return hearing, ()
+    resolved = overlap.finish(hearing.floor, end_ms, hearing.heard_ms)
+    hearing, cuts = _take(hearing, resolved)
+    book = _Book(hearing)
+    for channel, turn in enumerate(hearing.turns):
+        book.enter(channel, windows.finish(turn))
+    after = silent(hearing.roles)
+    return replace(after, fates=book.fates(), heard_ms=end_ms), (*cuts, *book.cuts)
+
+
+def needs_from(hearing: Hearing) -> int | None:
+    """Media time (ms) from which audio is still needed for an open turn; None where none is open."""
+    starts = [turn.start_ms for turn in hearing.turns if turn is not None]
+    if Role.CUSTOMER in hearing.roles:
+        starts += [heard.start_ms for heard in hearing.floor.pending[:1]]
+    return min(starts, default=None)
+
+
+@dataclass(slots=True)
+class _Book:
+    """Fates and windows as they are entered; lives for one step."""
+
+    hearing: Hearing
+    cuts: list[Cut] = field(default_factory=list)
+    _fates: dict[int, dict[Fate, int]] = field(default_factory=dict)
+
+    def enter(self, channel: int, spans: tuple[Span, ...]) -> None:
+        for span in spans:
+            fates = self._fates.setdefault(channel, dict(self.hearing.fates[channel]))
+            fates[span.fate] = fates.get(span.fate, 0) + span.end_ms - span.start_ms
+            if span.fate is Fate.WINDOW and self.hearing.consent_seq is not None:
+                self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self.hearing.consent_seq))
+
+    def fates(self) -> tuple[Fates, ...]:
+        return tuple(self._fates.get(channel, before) for channel, before in enumerate(self.hearing.fates))
+
+
+def _take(hearing: Hearing, resolved: tuple[Heard, ...]) -> tuple[Hearing, tuple[Cut, ...]]:
+    book, turns = _Book(hearing), list(hearing.turns)
+    for heard in resolved:
+        for channel, role in enumerate(hearing.roles):
+            turns[channel], spans = _frame(role, turns[channel], heard, channel)
+            book.enter(channel, spans)
+    return replace(hearing, turns=tuple(turns), fates=book.fates()), tuple(book.cuts)
+
+
+def _frame(role: Role, turn: Turn | None, heard: Heard, channel: int) -> tuple[Turn | None, tuple[Span, ...]]:
+    kind = heard.kind[channel]
+    if role is Role.CUSTOMER:
+        return windows.step(turn, kind, start_ms=heard.start_ms, end_ms=heard.end_ms, energy=heard.energy[channel])
+    return None, (Span(heard.start_ms, heard.end_ms, _AGENT[kind]),)

@@ -1,0 +1,116 @@
+"""The window rule: a speaker's resolved frames become turns, and turns windows of 2.5 to 20 s.
+
+A turn ends when its speaker has been silent for 0.5 s; shorter pauses stay inside. Overlap ends it at once. From 8 s a
+window may be cut at the first pause of 0.2 s, at 12 s at the quietest frame since 8 s; a cut stands only once 2.5 s of
+the turn follow it, else the rest stays in the window. So a window is shorter than 12 + 2.5 + 0.5 s, and nothing but
+turns under 2.5 s is lost.
+
+    frames   SSSSSSSS-SSSSSSSSSSSS--SSSSSSSS----------SSS----------
+    spans    |------- window ------||window|- silence |s|- silence     s: short
+                      cut here ----^
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from streams.domain.overlap import Kind
+
+MIN_WINDOW_MS = 2_500
+MAX_WINDOW_MS = 20_000  #: exclusive
+TURN_SILENCE_MS = 500
+CUT_FROM_MS = 8_000
+CUT_PAUSE_MS = 200
+CUT_AT_MS = 12_000
+
+
+class Fate(StrEnum):
+    """What became of a millisecond of one channel: a closed list, every millisecond has one."""
+
+    WINDOW = "window"
+    AGENT = "agent"
+    UNKNOWN_ROLE = "unknown_role"  #: mixed, swapped or uncertain
+    LEAK = "leak"  #: the other channel's voice
+    SILENCE = "silence"
+    NOT_SPEECH = "not_speech"
+    SHORT = "short"  #: a turn under 2.5 s
+    OVERLAP = "overlap"
+    GAP = "gap"
+    NO_CONSENT = "no_consent"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    AFTER_END = "after_end"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Media time of one channel that shares a fate."""
+
+    start_ms: int
+    end_ms: int
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The part of an open turn that is in no window yet. Times in ms of media time."""
+
+    start_ms: int
+    spoken_ms: int  #: end of the last speech
+    heard_ms: int  #: end of the last frame
+    cut_ms: int | None = None  #: where the window will end if 2.5 s of the turn follow
+    quiet_ms: int | None = None  #: end of the quietest frame since 8 s
+    quiet_energy: int = 0
+
+
+def step(
+    turn: Turn | None, kind: Kind, *, start_ms: int, end_ms: int, energy: int
+) -> tuple[Turn | None, tuple[Span, ...]]:
+    """Take in one resolved frame of the speaker; give back the spans whose fate is now certain."""
+    if kind is Kind.OVERLAP:
+        return None, (*finish(turn), Span(start_ms, end_ms, Fate.OVERLAP))
+    if turn is None:
+        if kind is Kind.SILENCE:
+            return None, (Span(start_ms, end_ms, Fate.SILENCE),)
+        return Turn(start_ms, end_ms, end_ms), ()
+    turn = _quietest(replace(turn, heard_ms=end_ms), start_ms, energy)
+    if kind is Kind.SPEECH:
+        return _cut(_at_latest(replace(turn, spoken_ms=end_ms)))
+    if end_ms - turn.spoken_ms >= TURN_SILENCE_MS:
+        return None, finish(turn)
+    return _at_latest(_at_pause(turn)), ()
+
+
+def finish(turn: Turn | None) -> tuple[Span, ...]:
+    """The turn is over: its rest, and the silence after it."""
+    if turn is None:
+        return ()
+    spoken = turn.spoken_ms - turn.start_ms
+    rest = Span(turn.start_ms, turn.spoken_ms, Fate.WINDOW if spoken >= MIN_WINDOW_MS else Fate.SHORT)
+    if turn.heard_ms == turn.spoken_ms:
+        return (rest,)
+    return rest, Span(turn.spoken_ms, turn.heard_ms, Fate.SILENCE)
+
+
+def _quietest(turn: Turn, start_ms: int, energy: int) -> Turn:
+    if start_ms - turn.start_ms < CUT_FROM_MS or (turn.quiet_ms is not None and energy >= turn.quiet_energy):
+        return turn
+    return replace(turn, quiet_ms=turn.heard_ms, quiet_energy=energy)
+
+
+def _at_pause(turn: Turn) -> Turn:
+    long_enough = turn.heard_ms - turn.start_ms >= CUT_FROM_MS
+    paused = turn.heard_ms - turn.spoken_ms >= CUT_PAUSE_MS
+    return replace(turn, cut_ms=turn.heard_ms) if turn.cut_ms is None and long_enough and paused else turn
+
+
+def _at_latest(turn: Turn) -> Turn:
+    due = turn.cut_ms is None and turn.heard_ms - turn.start_ms >= CUT_AT_MS
+    return replace(turn, cut_ms=turn.quiet_ms) if due else turn
+
+
+def _cut(turn: Turn) -> tuple[Turn, tuple[Span, ...]]:
+    if turn.cut_ms is None or turn.spoken_ms - turn.cut_ms < MIN_WINDOW_MS:
+        return turn, ()
+    rest = Turn(turn.cut_ms, turn.spoken_ms, turn.heard_ms)
+    return rest, (Span(turn.start_ms, turn.cut_ms, Fate.WINDOW),)
