@@ -52,3 +52,79 @@ EMODB = Scheme(
         "arousal": Dimension(classes={"excited": ("anger", "happiness"), "neutral": ("neutral", "sadness")}, binary={}),
     },
 )
+
+
+def _as_is(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: (name,) for name in names}
+
+
+#: Customers of a support line; Very Negative counts as Negative and Very Excited as Excited (not in the paper).
+CC_SUPPORT = Scheme(
+    name="cc-support",
+    dimensions={
+        "category": Dimension(
+            classes={"annoyed": ("annoyed", "angry"), **_as_is("calm", "nervous", "satisfied")},
+            binary={"calm": ("calm",), "rest": ("annoyed", "nervous", "satisfied")},
+        ),
+        "valence": Dimension(
+            classes={
+                "negative": ("negative", "very negative"),
+                "neutral": ("neutral",),
+                "positive": ("positive", "very positive"),
+            },
+            binary={"negative": ("negative",), "rest": ("neutral", "positive")},
+        ),
+        "arousal": Dimension(
+            classes={
+                "excited": ("slightly excited", "excited", "very excited"),
+                "neutral": ("neutral",),
+            },
+            binary={},
+        ),
+    },
+)
+
+#: Debtors on a collection line, the one scheme with Very Negative; Very Positive counts as Neutral (not in the paper).
+CC_DEBT = Scheme(
+    name="cc-debt",
+    dimensions={
+        "category": Dimension(
+            classes={"annoyed": ("annoyed", "angry"), **_as_is("calm", "nervous")},
+            binary={"calm": ("calm",), "rest": ("annoyed", "nervous")},
+        ),
+        "valence": Dimension(
+            classes={
+                "negative": ("negative",),
+                "neutral": ("neutral", "positive", "very positive"),
+                "very negative": ("very negative",),
+            },
+            binary={"neutral": ("neutral",), "rest": ("negative", "very negative")},
+        ),
+        "arousal": Dimension(
+            classes={
+                "excited": ("excited", "very excited"),
+                "neutral": ("neutral",),
+                "slightly excited": ("slightly excited",),
+            },
+            binary={"neutral": ("neutral",), "rest": ("excited", "slightly excited")},
+        ),
+    },
+)
+
+BUILT_IN = {scheme.name: scheme for scheme in (EMODB, CC_SUPPORT, CC_DEBT)}
+
+
+def check(scheme: Scheme) -> None:
+    """Refuse a scheme whose classes overlap or whose binary classes are no split of them (ValueError)."""
+    if not scheme.dimensions:
+        raise ValueError(f"scheme {scheme.name!r} has no dimensions; give one")
+    for name, dimension in scheme.dimensions.items():
+        place = f"scheme {scheme.name!r}, dimension {name!r}"
+        if len(dimension.classes) < 2:
+            raise ValueError(f"{place}: {len(dimension.classes)} class; give two or more")
+        raw = [label for members in dimension.classes.values() for label in members]
+        if len(set(raw)) < len(raw):
+            raise ValueError(f"{place}: a raw label is in two classes; keep it in one")
+        split = sorted(member for members in dimension.binary.values() for member in members)
+        if dimension.binary and (len(dimension.binary) != 2 or split != sorted(dimension.classes)):
+            raise ValueError(f"{place}: binary must put each of {', '.join(dimension.classes)} in one of two")

@@ -1,0 +1,112 @@
+"""Use cases: a contact centre's label scheme, rules and bundle, a YAML file each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from streams.domain import rules, schemes
+from streams.domain.rules import Rule
+from streams.domain.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """How one contact centre is scored. `demo`: wiring only, never real customers."""
+
+    name: str
+    language: str  #: of the names of the classes and rules (BCP 47)
+    scheme: Scheme
+    bundle: str  #: name of the bundle that labels its windows
+    rules: tuple[Rule, ...]
+    demo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A use case as its file says it: the scheme by the name of a built-in one, or spelt out."""
+
+    name: str
+    language: str
+    scheme: str | Scheme
+    bundle: str
+    rules: tuple[Rule, ...]
+    demo: bool = False
+
+
+class UseCaseError(ValueError):
+    """A use case cannot be used. The message names the file, the place in it and the remedy."""
+
+
+def load(folder: Path | None = None) -> dict[str, UseCase]:
+    """Every use case of the folder by its name; the built-in `demo` alone where no folder is given."""
+    source: Traversable = folder or resources.files("streams") / "builtin"
+    try:
+        files = sorted((file for file in source.iterdir() if file.name.endswith(".yaml")), key=str)
+        found = [parse(file.read_text(encoding="utf-8"), file.name) for file in files]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UseCaseError(f"{source}: cannot be read ({error}); give a folder of UTF-8 YAML files") from error
+    if not found:
+        raise UseCaseError(f"{source}: no use case in it; put a NAME.yaml there")
+    return {use_case.name: use_case for use_case in found}
+
+
+def parse(text: str, file: str) -> UseCase:
+    """Read one use case; `file` is its file's name, which must be the use case's name."""
+    try:
+        use_case = _checked(_read(text))
+    except ValueError as error:
+        raise UseCaseError(f"{file}: {error}") from error
+    if file != f"{use_case.name}.yaml":
+        raise UseCaseError(f"{file}: name is {use_case.name!r}; call the file {use_case.name}.yaml")
+    return use_case
+
+
+def _read(text: str) -> _File:
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+    try:
+        kept = msgspec.convert(given, _File)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{error}; correct it there") from error
+    for problem in _unknown_keys(given, msgspec.to_builtins(kept), "$"):
+        raise ValueError(problem)
+    return kept
+
+
+def _unknown_keys(given: object, kept: object, path: str) -> Iterator[str]:
+    """What the conversion left out (msgspec passes over keys that a dataclass lacks)."""
+    if isinstance(given, Mapping) and isinstance(kept, Mapping):
+        for key, value in given.items():
+            if key not in kept:
+                yield f"unknown key {key!r} at `{path}`; remove it or use one of {', '.join(kept)}"
+            yield from _unknown_keys(value, kept.get(key), f"{path}.{key}")
+    elif isinstance(given, Sequence) and isinstance(kept, Sequence) and not isinstance(given, str):
+        for number, (value, twin) in enumerate(zip(given, kept, strict=True)):
+            yield from _unknown_keys(value, twin, f"{path}[{number}]")
+
+
+def _checked(file: _File) -> UseCase:
+    scheme = _scheme(file.scheme)
+    names = [rule.name for rule in file.rules]
+    for rule in file.rules:
+        rules.check(rule, scheme.heads())
+        if names.count(rule.name) > 1:
+            raise ValueError(f"two rules are called {rule.name!r}; their ids would be the same, rename one")
+    return UseCase(file.name, file.language, scheme, file.bundle, file.rules, file.demo)
+
+
+def _scheme(given: str | Scheme) -> Scheme:
+    if isinstance(given, Scheme):
+        schemes.check(given)
+        return given
+    if given not in schemes.BUILT_IN:
+        known = ", ".join(schemes.BUILT_IN)
+        raise ValueError(f"no built-in scheme {given!r}; name one of {known}, or spell it out")
+    return schemes.BUILT_IN[given]
