@@ -181,8 +181,8 @@ def _consent(ledger: Ledger, record: CallRecord, given: Consent) -> Result:
     ledger = replace(ledger, permission=consent.step(ledger.permission, given, record.sequence))
     if _withdraws(given):
         return ledger, (Withdraw(record.logged_at),)
-    # A turn never spans two grants: the row that allows its windows is then always written before them.
-    return ledger, (Break(ledger.media_ms),) if given.purpose is Purpose.ALERTING else ()
+    # A turn never spans two consents: the row that allows its windows is then always written before them.
+    return ledger, (Break(ledger.media_ms),)
 
 
 def _withdraws(given: Consent) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streams.domain.overlap import FRAME_MS
 
-_CONTEXT_MS = 4  #: what the model sees of the time before a frame
+CONTEXT_MS = 4  #: what the model sees of the time before a frame
 _STATE = 128  #: width of each of the network's two recurrent layers
 _FULL_SCALE = np.float32(32768)
 
@@ -27,7 +27,7 @@ def frame_samples(rate: int) -> int:
 
 def context_samples(rate: int) -> int:
     """Count the samples before a frame that its judgement takes in: 32 at 8 kHz, 64 at 16 kHz."""
-    return rate * _CONTEXT_MS // 1000
+    return rate * CONTEXT_MS // 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""From chunks to the customer's windows with their audio, for many calls at once: stream and recordings alike."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from streams.domain import hearing as fold
+from streams.domain.call import Listen
+from streams.domain.hearing import Cut, Hearing
+from streams.domain.overlap import FRAME_MS, Frame
+from streams.domain.records import Role
+from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity
+from streams.speech.decode import decode
+from streams.speech.tape import Chunk, Pcm, Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A window as heard: `samples` of one channel at `rate` Hz; the log had its end at `spoken_at`."""
+
+    role: Role
+    start_ms: int
+    end_ms: int
+    consent_seq: int
+    spoken_at: datetime
+    rate: int
+    samples: Pcm = field(repr=False)
+
+
+class Listening:
+    """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed."""
+
+    def __init__(self, hearing: Hearing, activity: tuple[bytes, ...] | None = None) -> None:
+        self.hearing = hearing
+        self.activity = activity or (START,) * len(hearing.roles)
+        self.tape = Tape()
+        self._rate = 0
+
+    @property
+    def context_ms(self) -> int:
+        """Media time (ms) from which the next frame needs audio."""
+        return self.hearing.heard_ms - CONTEXT_MS
+
+    def stop(self, at_ms: int) -> list[Spoken]:
+        """End the run of audio: every open turn is over."""
+        self.hearing, cuts = fold.finish(self.hearing, at_ms)
+        windows = self._windows(cuts)
+        self.tape.cut()
+        self.activity = (START,) * len(self.activity)
+        return windows
+
+    def refill(self, chunk: Listen, offset: int) -> None:
+        """Take audio from before a checkpoint: the next frame begins in it."""
+        if chunk.at_ms + chunk.audio.duration_ms > self.context_ms:
+            self._append(chunk, offset)
+
+    def load(self, chunk: Listen, offset: int) -> list[Stretch]:
+        """Take in a chunk; give back the whole frames that are now there, one stretch a channel."""
+        if self.hearing.consent_seq is None:
+            self.hearing = fold.resume(self.hearing, at_ms=chunk.at_ms, consent_seq=chunk.consent_seq)
+        self._append(chunk, offset)
+        return [
+            Stretch(
+                frames=self.tape.samples(channel, self.hearing.heard_ms, self._whole_ms(chunk)),
+                context=self.tape.samples(channel, self.context_ms, self.hearing.heard_ms),
+                state=self.activity[channel],
+            )
+            for channel in range(len(self.hearing.roles))
+        ]
+
+    def take(self, heard: Sequence[Activity]) -> list[Spoken]:
+        """Fold the frames of all channels; give back the windows that are now certain."""
+        cuts: list[Cut] = []
+        for frame in _frames(heard, self.hearing.heard_ms):
+            self.hearing, more = fold.step(self.hearing, frame)
+            cuts.extend(more)
+        self.activity = tuple(activity.state for activity in heard)
+        windows = self._windows(cuts)
+        needed = fold.needs_from(self.hearing)
+        self.tape.forget(self.context_ms if needed is None else min(needed, self.context_ms))
+        return windows
+
+    def _append(self, chunk: Listen, offset: int) -> None:
+        end_ms = chunk.at_ms + chunk.audio.duration_ms
+        self.tape.append(Chunk(chunk.at_ms, end_ms, offset, chunk.logged_at, decode(chunk.audio)))
+        self._rate = chunk.audio.rate
+
+    def _whole_ms(self, chunk: Listen) -> int:
+        end_ms = chunk.at_ms + chunk.audio.duration_ms
+        return end_ms - (end_ms - self.hearing.heard_ms) % FRAME_MS
+
+    def _windows(self, cuts: Iterable[Cut]) -> list[Spoken]:
+        return [self._window(cut) for cut in cuts]
+
+    def _window(self, cut: Cut) -> Spoken:
+        last = self.tape.at(cut.end_ms - 1)
+        if last is None:
+            raise LookupError("the audio of an open turn is gone: a point was kept for too short a time")
+        return Spoken(
+            role=self.hearing.roles[cut.channel],
+            start_ms=cut.start_ms,
+            end_ms=cut.end_ms,
+            consent_seq=cut.consent_seq,
+            spoken_at=last.logged_at,
+            rate=self._rate,
+            samples=self.tape.samples(cut.channel, cut.start_ms, cut.end_ms),
+        )
+
+
+def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) -> list[list[Spoken]]:
+    """Hear one chunk of each of many calls (with its record's offset) in one batch; their windows, call by call."""
+    windows: list[list[Spoken]] = [[] for _ in chunks]
+    for rate in {chunk.audio.rate for _, chunk, _ in chunks}:
+        group = [index for index, (_, chunk, _) in enumerate(chunks) if chunk.audio.rate == rate]
+        loaded = [chunks[index][0].load(chunks[index][1], chunks[index][2]) for index in group]
+        heard = iter(model.hear(rate, [stretch for stretches in loaded for stretch in stretches]))
+        for index, stretches in zip(group, loaded, strict=True):
+            windows[index] = chunks[index][0].take([next(heard) for _ in stretches])
+    return windows
+
+
+def silent(roles: tuple[Role, ...]) -> Listening:
+    """Nothing heard yet."""
+    return Listening(fold.silent(roles))
+
+
+def _frames(heard: Sequence[Activity], from_ms: int) -> Iterable[Frame]:
+    probabilities = zip(*(activity.probability for activity in heard), strict=True)
+    energies = zip(*(activity.energy for activity in heard), strict=True)
+    for index, (probability, energy) in enumerate(zip(probabilities, energies, strict=True)):
+        start_ms = from_ms + index * FRAME_MS
+        yield Frame(start_ms, start_ms + FRAME_MS, probability, energy)

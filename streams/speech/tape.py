@@ -1,0 +1,63 @@
+"""The last audio of one call: as much as the next frame and the open turns still need, and no more."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A decoded chunk: samples (channels, samples) from `start_ms` on, logged at `logged_at`, from record `offset`."""
+
+    start_ms: int
+    end_ms: int
+    offset: int
+    logged_at: datetime
+    pcm: Pcm = field(repr=False)
+
+    @property
+    def per_ms(self) -> int:
+        """Samples a millisecond."""
+        return int(self.pcm.shape[1]) // (self.end_ms - self.start_ms)
+
+
+class Tape:
+    """Chunks without a gap between them, oldest first."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[Chunk] = deque()
+
+    def append(self, chunk: Chunk) -> None:
+        """Add the next chunk. ValueError where it does not begin where the last one ended."""
+        if self._chunks and self._chunks[-1].end_ms != chunk.start_ms:
+            raise ValueError("a tape has no gaps: cut it before the next run of audio")
+        self._chunks.append(chunk)
+
+    def samples(self, channel: int, start_ms: int, end_ms: int) -> Pcm:
+        """One channel between two times, shape (samples,); silence for what lies before the tape."""
+        parts = [_part(chunk, channel, start_ms, end_ms) for chunk in self._chunks if chunk.end_ms > start_ms]
+        before_ms = max(0, min(end_ms, self._chunks[0].start_ms) - start_ms)
+        return np.concatenate([np.zeros(before_ms * self._chunks[0].per_ms, np.int16), *parts])
+
+    def at(self, media_ms: int) -> Chunk | None:
+        """The chunk that holds the sample at `media_ms`."""
+        return next((chunk for chunk in self._chunks if chunk.start_ms <= media_ms < chunk.end_ms), None)
+
+    def forget(self, before_ms: int) -> None:
+        """Let go of every chunk that ends at or before `before_ms`."""
+        while self._chunks and self._chunks[0].end_ms <= before_ms:
+            self._chunks.popleft()
+
+    def cut(self) -> None:
+        """Let go of everything: the next chunk begins a run of its own."""
+        self._chunks.clear()
+
+
+def _part(chunk: Chunk, channel: int, start_ms: int, end_ms: int) -> Pcm:
+    first = max(0, start_ms - chunk.start_ms) * chunk.per_ms
+    return chunk.pcm[channel, first : max(0, end_ms - chunk.start_ms) * chunk.per_ms]
