@@ -14,13 +14,12 @@ class Topic:
 
     name: str
     config: Mapping[str, str]
-    partitions: int | None = None  #: None: as many as the settings say
 
 
-def _topic(name: str, *, retention_ms: int, partitions: int | None = None, **config: str) -> Topic:
+def _topic(name: str, *, retention_ms: int, **config: str) -> Topic:
     settings = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
     settings |= {key.replace("_", "."): value for key, value in config.items()}
-    return Topic(name, settings, partitions)
+    return Topic(name, settings)
 
 
 #: The broker checks sizes only where it stores records as they come: uncompressed.

@@ -1,10 +1,13 @@
 """Pseudonyms and derived ids: what replaces a raw call id everywhere after the segment stage."""
 
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from unicodedata import normalize
+from urllib.parse import unquote
 from uuid import UUID, uuid5
 
 #: Names windows and escalations; a constant, so that a replay derives the ids of the first pass.
@@ -39,3 +42,15 @@ def window_id(call: str, role: str, start_ms: int) -> str:
 def escalation_id(call: str, rule: str, window: str) -> str:
     """The id of the escalation that `rule` raises at `window`, the same on every replay."""
     return str(uuid5(NAMESPACE, f"escalation:{call}:{rule}:{window}"))
+
+
+#: A run of digits with phone punctuation that no letter or hyphen touches (a UUID's groups are touched).
+_NUMBER = re.compile(r"(?<![\w-])\+?\(?\d(?:[ ().\-/]*\d){6,}(?![\w-])")
+_E164_DIGITS = 15
+
+
+def looks_personal(reference: str) -> bool:
+    """Whether `reference` holds what looks like a phone number (7 to 15 digits by themselves) or an e-mail address."""
+    text = normalize("NFKC", unquote(reference))
+    numbers = (sum(map(str.isdigit, found)) for found in _NUMBER.findall(text))
+    return "@" in text or any(digits <= _E164_DIGITS for digits in numbers)
