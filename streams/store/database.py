@@ -8,6 +8,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -100,12 +101,14 @@ class Database:
             logger.warning("PostgreSQL is back")
 
 
+def migration_engine(address: str) -> Engine:
+    """A plain engine for migrations, which set their own, shorter limits."""
+    conninfo = _conninfo(address, "migrate")
+    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool)
+
+
 def _engine(address: str, *, application: str, connections: int) -> AsyncEngine:
-    """An engine whose connections libpq makes from `address`, which may override our limits."""
-    given = conninfo_to_dict(address)
-    limits = " ".join(f"-c {name}={value}" for name, value in _SERVER_LIMITS.items())
-    given["options"] = f"{limits} {given.get('options') or ''}".strip()
-    conninfo = make_conninfo(**{**_CLIENT_LIMITS, "application_name": f"undertone {application}", **given})
+    conninfo = _conninfo(address, application)
 
     async def connect() -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(conninfo)
@@ -119,6 +122,14 @@ def _engine(address: str, *, application: str, connections: int) -> AsyncEngine:
         pool_timeout=10,
         hide_parameters=True,  # an error's text must not carry what was to be stored
     )
+
+
+def _conninfo(address: str, application: str) -> str:
+    """What libpq is told: `address`, and our limits where it says nothing of them."""
+    given = conninfo_to_dict(address)
+    limits = " ".join(f"-c {name}={value}" for name, value in _SERVER_LIMITS.items())
+    given["options"] = f"{limits} {given.get('options') or ''}".strip()
+    return make_conninfo("", **{**_CLIENT_LIMITS, "application_name": f"undertone {application}", **given})
 
 
 def _raise_lasting(error: Exception) -> None:

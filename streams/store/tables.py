@@ -175,7 +175,7 @@ outbox = Table(
     _at("sent_at", nullable=True),
     _pseudonym(),
 )
-Index("ix_outbox_unsent", outbox.c.call, outbox.c.id, postgresql_where=outbox.c.sent_at.is_(None))
+Index("ix_outbox_unsent", outbox.c.id, postgresql_where=outbox.c.sent_at.is_(None))
 Index("ix_outbox_call_escalation_id", outbox.c.call, outbox.c.escalation_id)
 Index("ix_outbox_sent_at", outbox.c.sent_at, postgresql_where=outbox.c.sent_at.is_not(None))
 
@@ -212,12 +212,13 @@ Index(None, audit.c.call)
 erasures = Table(
     "erasures",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", Text, nullable=False),  # of the command's run
     Column("call", Text, nullable=False),
     Column("epoch", Text, nullable=False),
     _at("erased_at", now=True),
-    _json("deleted"),  # table -> rows
+    Column("deleted", Integer, nullable=False),  # rows; by table it would tell that there were escalations
     _at("gone_at"),  # when the last topic has deleted the call's last record
     _pseudonym(),
+    PrimaryKeyConstraint("id", "call"),
 )
 Index(None, erasures.c.call)
