@@ -1,1 +1,1 @@
-"""Everything on one machine."""
+"""Everything on one machine: Apache Kafka, PostgreSQL, the workers and who keeps them running."""

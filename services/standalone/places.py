@@ -1,0 +1,56 @@
+"""Where the standalone stack keeps things: the cache outside the checkout, locks, free ports."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from services.standalone.errors import StandaloneError
+
+
+def cache_folder() -> Path:
+    """The folder that downloads survive in: `UNDERTONE_CACHE`, else the user's cache."""
+    given = os.environ.get("UNDERTONE_CACHE")
+    folder = Path(given) if given else platformdirs.user_cache_path("undertone")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool, refusal: str = "") -> Iterator[None]:
+    """Hold the lock file `path`; where another process has it, wait for it or raise with `refusal`.
+
+    The kernel drops the lock with its holder, so a stack that was killed leaves no lock behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise StandaloneError(refusal) from None
+        yield
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int = 0) -> int:
+    """`preferred` where nobody listens on it, else any free port of loopback."""
+    if preferred and is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,103 @@
+"""Real Kafka and PostgreSQL, started when the first test asks, and the list of what was not run."""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from services.standalone.kafka import kafka as running_kafka
+from services.standalone.postgres import create_database
+from services.standalone.postgres import postgres as running_postgres
+
+ROOT = Path(__file__).parents[1]
+RECORDINGS = ROOT.parent / "shared" / "data"
+_NOT_RUN = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of one real broker, the same for the whole run: name topics and groups uniquely."""
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real server's maintenance database, the same for the whole run."""
+    with running_postgres(tmp_path_factory.mktemp("postgres"), durable=False) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """Address of an empty database of this test's own."""
+    yield from _database(postgres_server, template=None)
+
+
+@pytest.fixture
+def migrated(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """Address of a database of this test's own with every migration applied."""
+    yield from _database(postgres_server, template=migrated_template)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: str) -> str:
+    """Name of the database that `migrated` copies."""
+    url = create_database(postgres_server, "migrated")
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"UNDERTONE_POSTGRES": url}, check=True)
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recordings beside the checkout; its tests are marked `needs("recordings")`."""
+    return RECORDINGS
+
+
+def _database(server: str, *, template: str | None) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    yield create_database(server, name, template=template)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_NOT_RUN] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the tests whose `needs` are not met; they are listed when the run ends."""
+    kept = []
+    for item in items:
+        needs = [what for mark in item.iter_markers("needs") for what in mark.args]
+        if lacking := sorted({what for what in needs if not _is_here(what)}):
+            config.stash[_NOT_RUN].append(f"not run: {', '.join(lacking)} ({item.nodeid})")
+        else:
+            kept.append(item)
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[_NOT_RUN]:
+        terminalreporter.write_line(line, yellow=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where all is required, a run that left a test out has failed."""
+    required = os.environ.get("UNDERTONE_REQUIRE_ALL") == "1"
+    if required and session.config.stash[_NOT_RUN] and exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_here(what: str) -> bool:
+    """Whether the recordings, or the system tool of this name, are there."""
+    if what == "recordings":
+        return RECORDINGS.is_dir()
+    return shutil.which(what) is not None
