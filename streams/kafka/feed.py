@@ -1,0 +1,215 @@
+"""Fetched batches in, declared offsets out: a Faust service that owns the consumer and feeds an ordinary agent.
+
+Faust's own consumer acknowledges a record whose agent raised, one event a record; this feed hands over whole batches
+and commits only what the stage's handler declared durable (`ops/adr/0002-own-consumer.md`).
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import faust
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faust.app.base import BootStrategy
+
+from streams.ports import Batch, Fetched, Stage
+
+EX_TEMPFAIL = 75  #: "start me again": an ordinary event for a supervisor
+TICK_S = 1.0  #: a partition at its end is handed an empty batch this often, so that idle calls end
+COMMIT_S = 0.5
+RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
+
+log = logging.getLogger(__name__)
+
+
+class NoFaustConsumer(BootStrategy):
+    """Faust without its consumer, tables, leader and web server: app, agents and worker remain."""
+
+    enable_kafka_consumer = False
+    enable_kafka_producer = False
+    enable_web = False
+
+
+def fail_stop(what: str, error: BaseException) -> NoReturn:
+    """End the process before anything more can be committed; a supervisor starts it again."""
+    log.critical("fail-stop", extra={"what": what}, exc_info=error)
+    logging.shutdown()
+    os._exit(EX_TEMPFAIL)
+
+
+@dataclass(slots=True)
+class _Partition:
+    """One assignment of one partition; a batch that carries an older one is not handled."""
+
+    durable: int | None = None
+    committed: int | None = None
+    queued: int = 0
+    ticked_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What travels on the channel."""
+
+    batch: Batch
+    partition: _Partition
+    nbytes: int
+
+
+class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # neither ships types
+    """Fetches one topic for one stage and commits what the stage's handler returned."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        stage: Stage,
+        *,
+        topic: str,
+        consumer: Mapping[str, Any],
+        max_bytes: int = 32 << 20,
+        progressed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`consumer` are AIOKafkaConsumer's arguments; `progressed` is called at each sign of life of the consumer."""
+        super().__init__()
+        self.app, self.stage, self.topic = app, stage, topic
+        # Bounded in bytes here: a bounded channel cancels its putter. Any object may travel on it.
+        self.channel: Any = app.channel(maxsize=0)
+        self._arguments, self._max_bytes, self._progressed = consumer, max_bytes, progressed
+        self.busy = asyncio.Lock()
+        self.partitions: dict[TopicPartition, _Partition] = {}
+        self._room = asyncio.Event()
+        self._queued = 0
+        app.agent(self.channel, name=stage.__class__.__name__)(self._agent)
+
+    async def on_start(self) -> None:
+        """Join the group once the agent listens."""
+        self.app.flow_control.resume()  # only table recovery does it otherwise
+        await self.app.agents.wait_until_agents_started()  # an earlier put would be dropped in silence
+        self.consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **self._arguments)
+        self.consumer.subscribe([self.topic], listener=self)
+        await self.consumer.start()
+
+    async def on_stop(self) -> None:
+        """Let the running handler end, start no other, commit, leave the group."""
+        self.app.flow_control.clear()
+        async with self.busy:
+            await self._commit()
+            self.partitions.clear()
+        await self.consumer.stop()
+
+    @faust.Service.task
+    async def _pump(self) -> None:
+        await self._forever("fetch", self._fetch)
+
+    async def _fetch(self) -> None:
+        if self._queued >= self._max_bytes:
+            self._room.clear()
+            await self._wait_room()
+            return
+        fetched = await self.consumer.getmany(timeout_ms=200)
+        # No await until the batches are registered: they belong to the assignment of this moment.
+        for event in [self._event(tp, tuple(records)) for tp, records in fetched.items() if records]:
+            await self.channel.put(event)
+        for tp in self.consumer.assignment():
+            if self._quiet(tp) and await self._at_end(tp):
+                await self.channel.put(self._event(tp, (), caught_up=True))
+        self._progressed()
+
+    async def _wait_room(self) -> None:
+        try:
+            await asyncio.wait_for(self._room.wait(), 1.0)
+        except TimeoutError:
+            return
+
+    def _event(self, tp: TopicPartition, records: tuple[Fetched, ...], *, caught_up: bool = False) -> _Event:
+        partition = self.partitions.setdefault(tp, _Partition())
+        nbytes = sum(len(record.value or b"") + RECORD_BYTES for record in records)
+        partition.queued += 1
+        partition.ticked_at = time.monotonic()
+        self._queued += nbytes
+        return _Event(Batch(tp.topic, tp.partition, records, caught_up), partition, nbytes)
+
+    def _quiet(self, tp: TopicPartition) -> bool:
+        partition = self.partitions.setdefault(tp, _Partition())
+        return not partition.queued and time.monotonic() - partition.ticked_at >= TICK_S
+
+    async def _at_end(self, tp: TopicPartition) -> bool:
+        end = self.consumer.highwater(tp)  # None before the first answer of the broker
+        return end is not None and await self.consumer.position(tp) >= end
+
+    async def _agent(self, stream: Any) -> None:  # noqa: ANN401 - Faust ships no types
+        async for event in stream:
+            async with self.busy:
+                if self.partitions.get(TopicPartition(event.batch.topic, event.batch.partition)) is event.partition:
+                    await self._handle(event)
+
+    async def _handle(self, event: _Event) -> None:
+        try:
+            durable = await self.stage.handle(event.batch)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, nothing after it may be committed
+            fail_stop("handler", error)
+        event.partition.queued -= 1
+        self._queued -= event.nbytes
+        self._room.set()
+        self._progressed()
+        if durable is not None:
+            event.partition.durable = durable
+
+    @faust.Service.task
+    async def _commits(self) -> None:
+        await self._forever("commit", self._commit_soon)
+
+    async def _forever(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            while not self.should_stop:
+                await step()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the edge of the process
+            fail_stop(what, error)
+
+    async def _commit_soon(self) -> None:
+        await self.sleep(COMMIT_S)
+        await self._commit()
+
+    async def _commit(self) -> None:
+        assigned = self.consumer.assignment()
+        due = {
+            tp: partition.durable
+            for tp, partition in self.partitions.items()
+            if tp in assigned and partition.durable is not None and partition.durable != partition.committed
+        }
+        if not due:
+            return
+        try:
+            await self.consumer.commit(due)
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            log.warning("commit refused; the records will be replayed", extra={"error": type(error).__name__})
+            return
+        for tp, offset in due.items():
+            if tp in self.partitions:
+                self.partitions[tp].committed = offset
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Let the running handler end, commit, and forget everything about these partitions."""
+        if not revoked:
+            return
+        # Batches not yet taken belong to an assignment that ends: they will be fetched again.
+        self.app.flow_control.clear()
+        async with self.busy:
+            await self._commit()
+            self._queued = 0
+            self._room.set()
+            for tp in revoked:
+                self.partitions.pop(tp, None)
+            self.stage.lost({tp.partition for tp in revoked})
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Start each partition with no memory of an earlier assignment."""
+        for tp in assigned:
+            self.partitions[tp] = _Partition()
