@@ -1,6 +1,6 @@
 """What the stages need of the outside; each port has an in-memory twin in `streams.adapters`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -132,11 +132,33 @@ class CallStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one transaction of the escalate stage did with a batch of labels, by window id."""
+
+    written: frozenset[str]  #: stored now; a window in neither set was stored before, and that row stands
+    refused: frozenset[str]  #: the call is not open under the window's `consent_seq`: nothing was written
+    raised: tuple[Escalation, ...]  #: new ones, as they lie in the outbox
+
+
 class OutcomeStore(Protocol):
     """The side of Postgres that label and escalate see. Every method waits while it is down."""
 
-    async def open_windows(self, windows: Sequence[Window | Label]) -> set[str]:
+    async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
         """The ids among these whose call is open under the window's `consent_seq` at its `spoken_at`."""
 
-    async def pending(self, limit: int) -> Sequence[tuple[int, Escalation]]:
-        """Unsent outbox rows, oldest first, locked against other relays until `sent`."""
+    async def record(self, labels: Sequence[Label]) -> Recorded:
+        """One transaction: the labels of open calls (first writer wins) and the escalations that follow from them.
+
+        Rules are evaluated over all stored labels of a call, so a batch that comes again changes nothing.
+        """
+
+
+class Outbox(Protocol):
+    """Escalations that Postgres holds and Kafka may not have yet."""
+
+    async def deliver(self, send: Callable[[Sequence[Escalation]], Awaitable[None]], *, limit: int) -> int:
+        """Send the oldest unsent escalation of up to `limit` calls and mark them sent; how many there were.
+
+        In order per call however many relays run. A crash between `send` and the mark sends again.
+        """

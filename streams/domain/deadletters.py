@@ -19,6 +19,7 @@ class Reason(StrEnum):
     ALREADY_STARTED = "already_started"  #: a second `started` while the call is open
     CALL_ID_REUSED = "call_id_reused"  #: a `started` after the call's end
     UNKNOWN_USE_CASE = "unknown_use_case"  #: `started` names a use case that is not installed
+    NOT_CUSTOMER = "not_customer"  #: a window or label of someone who is not certainly the customer
     KILLED_WORKER = "killed_worker"  #: the process died at this record twice
 
 

@@ -1,0 +1,31 @@
+"""Whose voice may be judged: the customer's alone, whatever a record on the topics says."""
+
+from streams.domain.deadletters import Reason, UnusableError
+from streams.domain.privacy import window_id
+from streams.domain.records import Label, Outcome, Role, Window
+
+
+def check_window(window: Window) -> Window:
+    """Give back a window that may be scored; UnusableError otherwise."""
+    _check_span(window, window.id)
+    return window
+
+
+def check_label(label: Label) -> Label:
+    """Give back a label that may be stored; UnusableError otherwise."""
+    _check_span(label, label.window_id)
+    judged = label.outcome is Outcome.LABELLED
+    if judged != bool(label.heads) or judged != (label.reason is None):
+        raise UnusableError(
+            Reason.MALFORMED, "a label has heads and no reason, an abstained or failed one a reason and no heads"
+        )
+    return label
+
+
+def _check_span(record: Window | Label, id_: str) -> None:
+    if record.role is not Role.CUSTOMER:
+        raise UnusableError(Reason.NOT_CUSTOMER, "role must be customer: nobody else is scored")
+    if not 0 <= record.start_ms < record.end_ms:
+        raise UnusableError(Reason.MALFORMED, "start_ms must be 0 or more and below end_ms")
+    if id_ != window_id(record.call, record.role, record.start_ms):
+        raise UnusableError(Reason.MALFORMED, "the window's id must be the one derived from call, role and start_ms")
