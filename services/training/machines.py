@@ -1,0 +1,102 @@
+"""scikit-learn's one-vs-rest RBF machines, fitted and packed into `Heads`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+
+from services.emotion.heads import Heads, softmax, standardised
+from services.training.errors import SchemeError
+from streams.domain.schemes import Scheme, class_of
+
+Vectors = NDArray[np.float32]
+Targets = Mapping[str, NDArray[np.int64]]  #: head -> (windows,) index of the class
+Scores = Mapping[str, NDArray[np.float64]]  #: head -> (windows, classes)
+
+SHARPNESS = np.geomspace(0.1, 20, 400)
+
+
+def targets(scheme: Scheme, labels: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """The class of every label under every head. SchemeError where a class is unknown or has no example."""
+    found = {}
+    for head, classes in scheme.heads().items():
+        names = [_class(scheme, head, label) for label in labels]
+        empty = set(classes) - set(names)
+        if empty:
+            raise SchemeError(f"head {head} of scheme {scheme.name}: no recording of {', '.join(sorted(empty))}")
+        found[head] = np.array([classes.index(name) for name in names])
+    return found
+
+
+def _class(scheme: Scheme, head: str, label: str) -> str:
+    name, kind = head.split(".")
+    dimension = scheme.dimensions[name]
+    full = class_of(label, dimension.classes)
+    if full is None:
+        raise SchemeError(f"scheme {scheme.name} has no class of {name} for label {label!r}")
+    found = full if kind == "full" else class_of(full, dimension.binary)
+    if found is None:
+        raise SchemeError(f"scheme {scheme.name}: binary {name} says nothing of class {full!r}")
+    return found
+
+
+def machine(gamma: float) -> OneVsRestClassifier:
+    """The paper's classifier: one balanced RBF machine a class."""
+    return OneVsRestClassifier(SVC(kernel="rbf", C=1, gamma=gamma, class_weight="balanced"))
+
+
+def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
+    """Every head's machines on (windows, values); one scaler and one gamma, so that all share one kernel."""
+    _check_complete(scheme, wanted)
+    mean, spread = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
+    scale = np.where(spread > 0, spread, 1.0)
+    points = standardised(vectors, mean, scale)
+    gamma = 1 / points.shape[1]
+    packed = [_pack(machine(gamma).fit(points.astype(np.float64), wanted[head]), len(points)) for head in wanted]
+    dual = np.hstack([columns for columns, _ in packed])  # (windows, columns)
+    used = np.flatnonzero(dual.any(axis=1))
+    return Heads(
+        classes=scheme.heads(),
+        mean=mean,
+        scale=scale,
+        support=points[used],
+        dual=dual[used],
+        intercept=np.concatenate([intercepts for _, intercepts in packed]),
+        sharpness=np.ones(len(packed)),
+        gamma=gamma,
+    )
+
+
+def _check_complete(scheme: Scheme, wanted: Targets) -> None:
+    for head, classes in scheme.heads().items():
+        absent = [name for index, name in enumerate(classes) if index not in wanted[head]]
+        if absent:
+            raise SchemeError(f"head {head}: a class needs recordings of three speakers or more: {', '.join(absent)}")
+
+
+def _pack(fitted: OneVsRestClassifier, windows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(windows, classes) coefficients and (classes,) intercepts; a lone machine is mirrored into two columns."""
+    dual = np.zeros((windows, len(fitted.estimators_)))
+    for column, estimator in enumerate(fitted.estimators_):
+        dual[estimator.support_, column] = estimator.dual_coef_[0]
+    intercepts = np.array([estimator.intercept_[0] for estimator in fitted.estimators_])
+    if len(intercepts) == 1:
+        return np.hstack([-dual, dual]), np.concatenate([-intercepts, intercepts])
+    return dual, intercepts
+
+
+def sharpness(scores: Scores, wanted: Targets) -> NDArray[np.float64]:
+    """Per head, the softmax factor with the least log loss on scores of windows that the machines have not seen.
+
+    Each class weighs alike, as in the machines: how common a class is on real calls is not known here.
+    """
+    return np.array([_sharpest(scores[head], wanted[head]) for head in wanted])
+
+
+def _sharpest(scores: NDArray[np.float64], wanted: NDArray[np.int64]) -> float:
+    weights = 1 / np.bincount(wanted, minlength=scores.shape[1])[wanted]
+    chosen = np.arange(len(wanted)), wanted
+    losses = [-weights @ np.log(np.maximum(softmax(scores * factor)[chosen], 1e-12)) for factor in SHARPNESS]
+    return float(SHARPNESS[int(np.argmin(losses))])

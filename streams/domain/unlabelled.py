@@ -1,0 +1,15 @@
+"""Why a window has no class: a closed list, stored with its label row."""
+
+from enum import StrEnum
+
+
+class Unlabelled(StrEnum):
+    """The reason beside an outcome that is not `labelled`."""
+
+    TOO_SHORT = "too_short"  #: abstained: shorter than the bundle was made for
+    TOO_LONG = "too_long"  #: abstained: longer than the bundle was made for
+    SILENT = "silent"  #: abstained: no signal once a constant offset is taken away
+    CLIPPED = "clipped"  #: abstained: too many samples at full scale
+    UNVOICED = "unvoiced"  #: abstained: no voiced speech to judge
+    NOT_FINITE = "not_finite"  #: failed: the features or scores are no numbers
+    REFUSED = "refused"  #: failed: the inference service refuses this very window
