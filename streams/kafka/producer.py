@@ -1,0 +1,151 @@
+"""The one way out to Kafka: what was sent is acknowledged by all in-sync replicas, in order, or waited for.
+
+The producer is aiokafka's own rather than Faust's (`ops/adr/0040-own-producer.md`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+
+from streams.ports import Outgoing
+from streams.topics import KIB
+
+MAX_REQUEST_BYTES = 1024 * KIB + 16 * KIB  #: the largest payload of any topic, its headers and framing
+MAX_BATCH_BYTES = 128 * KIB  #: the broker holds a batch, not a record, against max.message.bytes
+BACKOFF_S = 1.0
+STOP_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class SendError(RuntimeError):
+    """A record that no waiting will get through."""
+
+
+class KafkaSender:
+    """`Sender` over one idempotent producer, replaced where it gave up.
+
+    A batch that a broker refused for good leaves a hole in the producer's sequence, so the broker refuses every later
+    batch of that partition too: what is not acknowledged is a tail, and sending it again keeps the order.
+    """
+
+    def __init__(self, connection: Mapping[str, Any]) -> None:
+        """`connection` as `streams.kafka.connection` gives it."""
+        self._connection = connection
+        self._producer: AIOKafkaProducer | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+        self._renewing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Connect now; KafkaConnectionError where no broker answers. `send` by itself waits for one instead."""
+        producer = AIOKafkaProducer(
+            **self._connection,
+            acks="all",
+            enable_idempotence=True,
+            compression_type=None,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Let go of the connection, without waiting long for a broker that is down: what it lacks was not promised."""
+        self._retire()
+        if self._retired:
+            _, late = await asyncio.wait(self._retired, timeout=STOP_S)
+            for task in late:
+                task.cancel()
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Return once the broker has acknowledged every record; wait in place while it cannot.
+
+        Raises SendError for a record that is larger than its topic takes.
+        """
+        pending = list(records)
+        while pending:
+            producer = await self._connected()
+            pending, error = await _attempt(producer, pending)
+            if error is not None:
+                _raise_if_hopeless(error)
+                log.warning("records not acknowledged, will be sent again", extra=_what(pending, error))
+                await self._give_up(producer)
+                await asyncio.sleep(BACKOFF_S)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._renewing:
+            while self._producer is None:
+                try:
+                    await self.start()
+                except KafkaError as error:
+                    log.warning("waiting for Kafka", extra={"error": type(error).__name__})
+                    await asyncio.sleep(BACKOFF_S)
+            return self._producer
+
+    async def _give_up(self, producer: AIOKafkaProducer) -> None:
+        """The next attempt starts a new producer; of several that failed together, the first does this."""
+        async with self._renewing:
+            if self._producer is producer:
+                self._retire()
+
+    def _retire(self) -> None:
+        """Close the producer in the background, once what other callers gave it has ended one way or the other."""
+        if self._producer is not None:
+            task = asyncio.create_task(self._producer.stop())
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+            self._producer = None
+
+
+async def _attempt(
+    producer: AIOKafkaProducer, records: Sequence[Outgoing]
+) -> tuple[list[Outgoing], BaseException | None]:
+    """Send all, then await all; what was not acknowledged, and why."""
+    futures: list[asyncio.Future[object]] = []
+    failure: BaseException | None = None
+    try:
+        for record in records:
+            # First the place in the buffer, which waits where it is full; the acknowledgement is the future.
+            future = await producer.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+            futures.append(future)
+    except KafkaError as error:
+        failure = error
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    unacknowledged = [
+        record for record, result in zip(records, results, strict=False) if isinstance(result, BaseException)
+    ]
+    return unacknowledged + list(records[len(futures) :]), next(iter(failures), failure)
+
+
+def _raise_if_hopeless(error: BaseException) -> None:
+    if isinstance(error, MessageSizeTooLargeError):
+        raise SendError("a record is larger than its topic takes; run `undertone topics apply`") from error
+    if not isinstance(error, KafkaError):
+        raise error
+
+
+def _what(pending: Sequence[Outgoing], error: BaseException) -> dict[str, object]:
+    topics = sorted({record.topic for record in pending})
+    what = {"error": type(error).__name__, "records": len(pending), "topics": topics}
+    if isinstance(error, UnknownTopicOrPartitionError):
+        what["remedy"] = "run `undertone topics apply`"
+    return what
