@@ -1,8 +1,12 @@
-"""Whose voice may be judged: the customer's alone, whatever a record on the topics says."""
+"""What may be judged: the customer's voice alone, whatever a record says, and under the consent in force alone."""
+
+from dataclasses import replace
+from datetime import datetime
 
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.privacy import window_id
-from streams.domain.records import Label, Outcome, Role, Window
+from streams.domain.records import Consent, Label, Notice, Outcome, Role, Window
+from streams.domain.unlabelled import Unlabelled
 
 
 def check_window(window: Window) -> Window:
@@ -19,7 +23,21 @@ def check_label(label: Label) -> Label:
         raise UnusableError(
             Reason.MALFORMED, "a label has heads and no reason, an abstained or failed one a reason and no heads"
         )
+    if not judged and label.reason not in set(Unlabelled):
+        raise UnusableError(Reason.MALFORMED, f"reason must be one of {', '.join(Unlabelled)}")
     return label
+
+
+def allowed(record: Window | Label, consent_seq: int | None, expires_at: datetime | None) -> bool:
+    """Whether a call with this consent is open for the record, and was when the words were spoken."""
+    if consent_seq is None or record.consent_seq != consent_seq:
+        return False
+    return expires_at is None or record.spoken_at < expires_at
+
+
+def told(consent: Consent, notice: Notice | None) -> Consent:
+    """Complete a grant that brings no notice of its own with the call's."""
+    return consent if consent.notice else replace(consent, notice=notice)
 
 
 def _check_span(record: Window | Label, id_: str) -> None:

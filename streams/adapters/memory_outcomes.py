@@ -1,0 +1,65 @@
+"""Labels, escalations and outbox in memory: the twin of PostgreSQL as label, escalate and relay see it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from streams.adapters.memory_tables import MemoryTables, Queued
+from streams.domain import rules, scoring
+from streams.domain.records import Escalation, Label, Purpose, Window
+from streams.domain.rules import Rule
+from streams.ports import Recorded
+
+
+@dataclass(slots=True)
+class MemoryOutcomes:
+    """`OutcomeStore` and `Outbox` over the tables that the segment stage's twin fills."""
+
+    tables: MemoryTables
+    rules: Mapping[str, Sequence[Rule]]
+    clock: Callable[[], datetime]
+
+    async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
+        """The windows whose call is open for them."""
+        return frozenset(window.id for window in windows if self._allowed(window))
+
+    async def record(self, labels: Sequence[Label]) -> Recorded:
+        """The labels of open calls, first writer wins, and what the rules ask for then."""
+        allowed = {label.window_id: label for label in reversed(labels) if self._allowed(label)}
+        new = {id_: label for id_, label in allowed.items() if id_ not in self.tables.labels}
+        self.tables.labels |= new
+        due = [escalation for call in sorted({label.call for label in new.values()}) for escalation in self._due(call)]
+        self.tables.escalations |= {escalation.id: escalation for escalation in due}
+        self.tables.outbox += [Queued(escalation) for escalation in due]
+        self.tables.audit += [("call.escalated", escalation.call, escalation.raised_at) for escalation in due]
+        refused = {label.window_id for label in labels} - allowed.keys()
+        return Recorded(frozenset(new), frozenset(refused), tuple(due))
+
+    async def deliver(self, send: Callable[[Sequence[Escalation]], Awaitable[None]], *, limit: int) -> int:
+        """Send the oldest unsent escalation of each call."""
+        first = {queued.escalation.call: queued for queued in reversed(self.tables.outbox) if not queued.sent}
+        chosen = [queued for queued in self.tables.outbox if first.get(queued.escalation.call) is queued][:limit]
+        for queued in chosen:
+            queued.tried = True
+        if chosen:
+            await send([queued.escalation for queued in chosen])
+        for queued in chosen:
+            queued.sent = True
+        return len(chosen)
+
+    def _allowed(self, record: Window | Label) -> bool:
+        call = self.tables.calls.get(record.call)
+        if call is None or Purpose.ALERTING not in call.consents:
+            return False
+        return scoring.allowed(record, call.consent_seq, call.consents[Purpose.ALERTING].expires_at)
+
+    def _due(self, name: str) -> list[Escalation]:
+        call = self.tables.calls[name]
+        return rules.escalations(
+            self.rules.get(call.use_case, ()),
+            [label for label in self.tables.labels.values() if label.call == name],
+            {escalation.id for escalation in self.tables.escalations.values() if escalation.call == name},
+            consent=scoring.told(call.consents[Purpose.ALERTING], call.notice),
+            reference=call.reference,
+            at=self.clock(),
+        )
