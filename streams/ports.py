@@ -121,8 +121,11 @@ class CallStore(Protocol):
     async def load_partition(self, partition: int) -> list[Stored]:
         """Every call of the partition that is not closed."""
 
-    async def save(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """One transaction: rows and states, each only where its `next_offset` grows and the call is not closed."""
+    async def save(self, checkpoints: Sequence[Checkpoint]) -> frozenset[str]:
+        """One transaction: rows and states, each only where its `next_offset` grows and the call is not closed.
+
+        Returns the calls that were refused because they are closed already: erased meanwhile, so forget them.
+        """
 
     async def withdraw(self, call: str, *, partition: int, next_offset: int, at: datetime) -> None:
         """One transaction: delete everything of the call, leave tombstone, audit row and retractions.

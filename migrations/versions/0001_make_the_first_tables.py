@@ -135,7 +135,6 @@ def upgrade() -> None:
         sa.Column("bundle", sa.Text(), nullable=False),
         sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("late", sa.Boolean(), nullable=False),
-        sa.CheckConstraint("0 <= from_ms AND from_ms < to_ms", name=op.f("ck_escalations_span")),
         sa.ForeignKeyConstraint(["call"], ["calls.call"], name=op.f("fk_escalations_call_calls"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_escalations")),
     )
@@ -158,10 +157,8 @@ def upgrade() -> None:
         sa.Column(
             "labelled_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
-        sa.CheckConstraint("(outcome = 'labelled') = (reason IS NULL)", name=op.f("ck_labels_reason")),
         sa.CheckConstraint("outcome IN ('labelled', 'abstained', 'failed')", name=op.f("ck_labels_outcome")),
         sa.CheckConstraint("role IN ('customer', 'agent', 'mixed')", name=op.f("ck_labels_role")),
-        sa.CheckConstraint("0 <= start_ms AND start_ms < end_ms", name=op.f("ck_labels_span")),
         sa.ForeignKeyConstraint(["call"], ["calls.call"], name=op.f("fk_labels_call_calls"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("window_id", name=op.f("pk_labels")),
     )

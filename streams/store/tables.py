@@ -134,8 +134,6 @@ labels = Table(
     _at("labelled_at", now=True),
     _one_of("role", Role),
     _one_of("outcome", Outcome),
-    CheckConstraint("0 <= start_ms AND start_ms < end_ms", name="span"),
-    CheckConstraint("(outcome = 'labelled') = (reason IS NULL)", name="reason"),
 )
 Index(None, labels.c.call, labels.c.start_ms)
 
@@ -157,7 +155,6 @@ escalations = Table(
     Column("bundle", Text, nullable=False),
     _at("raised_at"),
     Column("late", Boolean, nullable=False),
-    CheckConstraint("0 <= from_ms AND from_ms < to_ms", name="span"),
 )
 Index(None, escalations.c.call, escalations.c.rule, escalations.c.to_ms)
 Index(None, escalations.c.raised_at)
