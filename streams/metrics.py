@@ -32,6 +32,7 @@ _RECORD_TYPES = frozenset(
 _RECORD_OUTCOMES = frozenset({"handled", "skipped", "dead", "ignored"})
 _CALL_EVENTS = frozenset({"started", "ended", "idle", "withdrawn", "mixed", "resumed", "unreadable_state"})
 _DEPENDENCIES = frozenset({"kafka", "postgres", "inference"})
+_STATUSES = frozenset({"2xx", "4xx", "5xx"})
 _PROGRAMS = frozenset({"segment", "label", "escalate", "relay", "inference", "kafka", "postgres"})
 
 
@@ -81,6 +82,7 @@ CATALOGUE = (
     _histogram("window_seconds", "From the end of a window's speech to the broker's acknowledgement of it."),
     _histogram("queue_seconds", "From a window's log time to its request to the inference service."),
     _histogram("inference_seconds", "One request to the inference service, waiting included."),
+    _histogram("model_seconds", "Judging one request's windows inside the inference service, queue excluded."),
     _histogram("commit_seconds", "One transaction of a stage, waiting included."),
     _histogram("escalation_seconds", "From the end of the speech to the escalation's row."),
     _histogram("inference_batch_windows", "Windows in one batch of the inference service.", WINDOWS),
@@ -91,6 +93,7 @@ CATALOGUE = (
     _counter("audio_ms", "Milliseconds of one channel, by what became of them.", role=Role, fate=Fate),
     _counter("windows", "Windows sent."),
     _counter("labels", "Label rows.", outcome=Outcome),
+    _counter("inference_requests", "Requests answered by the inference service.", status=_STATUSES),
     _counter("unlabelled", "Windows without a class.", reason=Unlabelled),
     _counter("not_open", "Windows not scored or not written: their call is not open under their consent."),
     _counter("escalations", "Escalations raised.", severity=Severity),

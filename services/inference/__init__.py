@@ -1,1 +1,1 @@
-"""HTTP in front of the emotion models."""
+"""The Open Inference Protocol over HTTP in front of `services.emotion`."""

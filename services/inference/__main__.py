@@ -1,0 +1,51 @@
+"""`python -m services.inference`: serve one bundle until told to stop."""
+
+import logging
+import sys
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from services.emotion.bundle import Bundle, BundleError, load_bundle
+from services.inference.server import InferenceServer
+from services.inference.settings import InferenceSettings
+from streams.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Load, check, warm up, serve. A setting or bundle that cannot be used ends in one line on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = InferenceSettings()
+        bundle = permitted(load_bundle(settings.bundle), settings)
+    except (ValidationError, BundleError) as error:
+        sys.exit(_complaint(error))
+    server = InferenceServer(bundle, settings, Metrics(CollectorRegistry()))
+    log.info("serving a bundle", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
+    web.run_app(server.app(), host=settings.host, port=settings.port, access_log=None, print=None)
+
+
+def permitted(bundle: Bundle, settings: InferenceSettings) -> Bundle:
+    """The bundle, unless it is for demonstrations and no setting names it."""
+    if bundle.manifest.limits.demo_only and not settings.allow_demo_bundle:
+        raise BundleError(
+            f"{settings.bundle}: bundle {bundle.manifest.name!r} is for demonstrations only and must not score real"
+            " customers; serve your own with UNDERTONE_INFERENCE_BUNDLE, or, to see the wiring, set"
+            " UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"
+        )
+    return bundle
+
+
+def _complaint(error: ValidationError | BundleError) -> str:
+    if isinstance(error, BundleError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = "_".join(("UNDERTONE_INFERENCE", *map(str, first["loc"]))).upper()
+    return f"{name}: {first['msg']}"
+
+
+if __name__ == "__main__":
+    main()

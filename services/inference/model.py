@@ -1,0 +1,94 @@
+"""A bundle behind the protocol: what it says of itself, and a request's bytes to a reply's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from services.emotion.bundle import Bundle
+from services.emotion.model import Judgements, judge, outcome_of
+from services.inference.oip import Ints, Reply, RequestError, Tensor, read_request, tensor_metadata, write_reply
+
+VERSION = "1"  #: the only one: a bundle's identity is its sha256
+PLATFORM = "undertone_bundle"
+INPUTS: Mapping[str, str] = {"samples": "INT16", "lengths": "INT32", "rate": "INT32"}
+RATES = (8_000, 48_000)
+MAX_SECONDS = 60  #: a window; far over what any bundle judges, far under what would hold up the others
+
+
+def metadata(bundle: Bundle) -> dict[str, Any]:
+    """Answer of /v2/models/NAME; `parameters` tells the classes of each head, in the order of its columns."""
+    manifest = bundle.manifest
+    outputs = [tensor_metadata(head, "FP32", [-1, len(names)]) for head, names in manifest.scheme.heads.items()]
+    return {
+        "name": manifest.name,
+        "versions": [VERSION],
+        "platform": PLATFORM,
+        "inputs": [
+            tensor_metadata("samples", INPUTS["samples"], [-1]),
+            tensor_metadata("lengths", INPUTS["lengths"], [-1]),
+            tensor_metadata("rate", INPUTS["rate"], [1]),
+        ],
+        "outputs": [*outputs, *(tensor_metadata(name, "BYTES", [-1]) for name in ("outcome", "reason"))],
+        "parameters": {
+            "bundle_sha256": bundle.sha256,
+            "scheme": manifest.scheme.name,
+            "classes": manifest.scheme.heads,
+            "feature": manifest.feature,
+            "rate": manifest.rate,
+            "window_rule": manifest.window_rule,
+            "min_ms": manifest.limits.min_ms,
+            "max_ms": manifest.limits.max_ms,
+            "demo_only": manifest.limits.demo_only,
+        },
+    }
+
+
+def infer(bundle: Bundle, body: bytes, header_length: int | None, *, max_windows: int) -> tuple[Reply, Judgements]:
+    """Judge a request's windows. RequestError where it does not follow the protocol or the model's inputs."""
+    request = read_request(body, header_length, INPUTS)
+    windows = _windows(request.tensors, bundle.manifest.rate, max_windows)
+    judged = judge(bundle, windows)
+    model = {
+        "model_name": bundle.manifest.name,
+        "model_version": VERSION,
+        "parameters": {"bundle_sha256": bundle.sha256},
+    }
+    return write_reply(model, _outputs(judged), request), judged
+
+
+def _outputs(judged: Judgements) -> dict[str, Tensor]:
+    return {
+        **judged.probabilities,
+        "outcome": [str(outcome_of(reason)) for reason in judged.reasons],
+        "reason": ["" if reason is None else str(reason) for reason in judged.reasons],
+    }
+
+
+def _windows(tensors: Mapping[str, Ints], rate: int, max_windows: int) -> list[NDArray[np.float32]]:
+    """The windows of a request at the bundle's rate, full scale 1."""
+    samples, lengths, given = tensors["samples"], tensors["lengths"], _rate(tensors["rate"])
+    if not 1 <= len(lengths) <= max_windows:
+        raise RequestError(f"input lengths: 1 to {max_windows} windows a request")
+    if lengths.min() < 1 or lengths.max() > MAX_SECONDS * given:
+        raise RequestError(f"input lengths: every window needs 1 sample to {MAX_SECONDS} s")
+    if int(lengths.sum(dtype=np.int64)) != len(samples):
+        raise RequestError("input lengths: their sum must be the number of samples")
+    scaled = samples.astype(np.float32) / np.float32(32768)
+    return [_resampled(window, given, rate) for window in np.split(scaled, np.cumsum(lengths)[:-1])]
+
+
+def _rate(tensor: Sequence[int] | Ints) -> int:
+    low, high = RATES
+    if len(tensor) != 1 or not low <= tensor[0] <= high:
+        raise RequestError(f"input rate: one value, {low} to {high} Hz")
+    return int(tensor[0])
+
+
+def _resampled(window: NDArray[np.float32], given: int, rate: int) -> NDArray[np.float32]:
+    if given == rate:
+        return window
+    resampled: NDArray[np.float32] = soxr.resample(window, given, rate)
+    return resampled

@@ -1,0 +1,44 @@
+"""What the inference service must be told; read once, from `UNDERTONE_INFERENCE_*` environment variables."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.emotion.bundle import DEMO
+
+MIB = 1024 * 1024
+
+
+class InferenceSettings(BaseSettings):
+    """One frozen set for the process; unknown names are refused."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="UNDERTONE_INFERENCE_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    bundle: Path = DEMO
+    """Folder of the bundle to serve; the built-in `demo` where it is not given."""
+    allow_demo_bundle: bool = False
+    """Serve a bundle that is marked as fit for demonstrations only."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+    max_request_bytes: int = Field(default=32 * MIB, ge=1024)
+    """Larger requests are refused with 413."""
+    max_queued_bytes: int = Field(default=128 * MIB, ge=1024)
+    """Requests that would hold more than this in memory together are turned away with 429."""
+    max_windows: int = Field(default=1024, ge=1)
+    """Requests with more windows are refused with 400."""
+    threads: int = Field(default=1, ge=1)
+    """Requests judged at the same time, one core each."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """A client that has not sent its whole request by then is turned away with 408."""
+
+    @model_validator(mode="after")
+    def _queue_holds_a_request(self) -> Self:
+        if self.max_queued_bytes < self.max_request_bytes:
+            raise ValueError("max_queued_bytes must be at least max_request_bytes, or the largest requests never fit")
+        return self

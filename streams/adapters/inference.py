@@ -1,0 +1,283 @@
+"""The inference service as a port: Open Inference Protocol v2 over HTTP, many windows a request, in binary tensors."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.domain.records import Heads, Label, Outcome, Window
+from streams.domain.unlabelled import Unlabelled
+from streams.metrics import Metrics
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+MAX_WINDOWS = 64  #: a request
+MAX_BYTES = 8 * 1024 * 1024  #: a request, unless a single window is larger
+REFUSALS = {400, 413, 422}  #: about this request; every other failure is about the service and is waited for
+TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5)
+MAX_RETRY_AFTER_S = 30
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class _ServiceError(Exception):
+    """The service did not answer as it should; asking again may help."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class _Parameters(msgspec.Struct, frozen=True):
+    bundle_sha256: str = ""
+    binary_data_size: int = 0
+    classes: dict[str, tuple[str, ...]] = {}
+
+
+class _Model(msgspec.Struct, frozen=True):
+    """What the service says of its model."""
+
+    name: str
+    parameters: _Parameters
+
+
+class _Output(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: _Parameters
+
+
+class _Header(msgspec.Struct):
+    outputs: list[_Output]
+    parameters: _Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply's tensors: FP32 as arrays (windows, classes), BYTES as texts."""
+
+    bundle: str
+    scores: Mapping[str, NDArray[np.float32]]
+    texts: Mapping[str, list[str]] = field(repr=False)
+
+
+class InferenceClient:
+    """An `Emotion` that never gives up: while the service is down, busy or failing it waits and asks again.
+
+    A request that the service refuses is halved until the window at fault is alone, and that one is `failed`.
+    """
+
+    def __init__(self, address: str, metrics: Metrics, *, waits_s: tuple[float, float] = (0.1, 5.0)) -> None:
+        self._address = address.rstrip("/")
+        self._metrics = metrics
+        self._waits_s = waits_s  # first and longest
+        self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        self._model: _Model | None = None
+        self.waiting = False  #: whether the last request found no service
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def label(self, windows: Sequence[Window]) -> list[Label]:
+        """One label a window, in order."""
+        labels: dict[int, Label] = {}
+        for group in _requests(windows):
+            found = await self._judged([windows[at] for at in group])
+            labels.update(zip(group, found, strict=True))
+        return [labels[at] for at in range(len(windows))]
+
+    async def _judged(self, windows: Sequence[Window]) -> list[Label]:
+        """The labels of windows that share a rate."""
+        with self._metrics.timed("inference_seconds"):
+            model, reply = await self._patiently(windows)
+        if reply is not None:
+            return [_label(window, model, reply, at) for at, window in enumerate(windows)]
+        if len(windows) == 1:
+            return [_unlabelled(windows[0], model, Outcome.FAILED, Unlabelled.REFUSED)]
+        half = len(windows) // 2
+        return [*await self._judged(windows[:half]), *await self._judged(windows[half:])]
+
+    async def _patiently(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
+        """Ask until the service answers; None where it refuses the request."""
+        wait, longest = self._waits_s
+        while True:
+            try:
+                answer = await self._asked(windows)
+            except (aiohttp.ClientError, TimeoutError, _ServiceError) as error:
+                self._set_waiting(waiting=True)
+                log.warning("waiting for the inference service", extra={"reason": str(error)})
+                await asyncio.sleep(max(wait, getattr(error, "retry_after_s", 0)))
+                wait = min(2 * wait, longest)
+            else:
+                self._set_waiting(waiting=False)
+                return answer
+
+    def _set_waiting(self, *, waiting: bool) -> None:
+        self.waiting = waiting
+        self._metrics.set("waiting", int(waiting), dependency="inference")
+
+    async def _asked(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
+        model = self._model or await self._fetch_model()
+        self._model = model
+        header, body = _request(windows)
+        headers = {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"}
+        url = f"{self._address}/v2/models/{model.name}/infer"
+        async with self._session.post(url, data=header + body, headers=headers) as response:
+            if response.status in REFUSALS:
+                return model, None
+            reply = _reply(await self._read(response), response.headers.get(HEADER_LENGTH), len(windows), model)
+        if reply.bundle != model.parameters.bundle_sha256:
+            self._model = None
+            raise _ServiceError("another bundle is served than before")
+        return model, reply
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        if response.status == 200:
+            return await response.read()
+        if response.status == 404:
+            self._model = None  # it may go by another name now
+        raise _ServiceError(f"status {response.status}", _retry_after(response.headers.get("Retry-After", "")))
+
+    async def _fetch_model(self) -> _Model:
+        """What the one model of the service is called, and its classes."""
+        async with self._session.post(f"{self._address}/v2/repository/index") as response:
+            found = _decoded(await self._read(response), list[dict[str, Any]])
+        if len(found) != 1:
+            raise _ServiceError(f"one model is expected, {len(found)} are served")
+        async with self._session.get(f"{self._address}/v2/models/{found[0].get('name')}") as response:
+            return _decoded(await self._read(response), _Model)
+
+
+def _retry_after(text: str) -> float:
+    return min(float(text), MAX_RETRY_AFTER_S) if text.isdecimal() else 0.0
+
+
+def _requests(windows: Sequence[Window]) -> Iterator[list[int]]:
+    """Places of the windows that go into one request together: of one rate, within both limits."""
+    by_rate = sorted(range(len(windows)), key=lambda at: windows[at].rate)
+    for _, places in groupby(by_rate, key=lambda at: windows[at].rate):
+        group: list[int] = []
+        size = 0
+        for at in places:
+            if group and (len(group) == MAX_WINDOWS or size + len(windows[at].data) > MAX_BYTES):
+                yield group
+                group, size = [], 0
+            group.append(at)
+            size += len(windows[at].data)
+        yield group
+
+
+def _request(windows: Sequence[Window]) -> tuple[bytes, bytes]:
+    """JSON header and binary tensors of one request. Half a sample at a window's end must not shift its neighbours."""
+    parts = [np.frombuffer(window.data, ">i2", len(window.data) // 2) for window in windows]
+    tensors = {
+        "samples": ("INT16", np.concatenate(parts).astype("<i2")),
+        "lengths": ("INT32", np.array([len(part) for part in parts], "<i4")),
+        "rate": ("INT32", np.array([windows[0].rate], "<i4")),
+    }
+    inputs = [
+        {
+            "name": name,
+            "datatype": datatype,
+            "shape": list(array.shape),
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for name, (datatype, array) in tensors.items()
+    ]
+    header = msgspec.json.encode({"inputs": inputs, "parameters": {"binary_data_output": True}})
+    return header, b"".join(array.tobytes() for _, array in tensors.values())
+
+
+def _reply(body: bytes, header_length: str | None, windows: int, model: _Model) -> _Reply:
+    """Decode a reply and check that it says of every window what the model promised."""
+    end = int(header_length) if header_length and header_length.isdecimal() else len(body)
+    header = _decoded(body[:end], _Header)
+    scores: dict[str, NDArray[np.float32]] = {}
+    texts: dict[str, list[str]] = {}
+    for output in header.outputs:
+        data, end = body[end : end + output.parameters.binary_data_size], end + output.parameters.binary_data_size
+        if output.datatype == "FP32":
+            scores[output.name] = _floats(data, windows)
+        else:
+            texts[output.name] = _texts(data)
+    _check(scores, texts, windows, model)
+    return _Reply(header.parameters.bundle_sha256, scores, texts)
+
+
+def _check(
+    scores: Mapping[str, NDArray[np.float32]], texts: Mapping[str, list[str]], windows: int, model: _Model
+) -> None:
+    promised = {head: (windows, len(classes)) for head, classes in model.parameters.classes.items()}
+    given = {head: rows.shape for head, rows in scores.items()}
+    known = set(Outcome) >= set(texts.get("outcome", ())) and {"", *Unlabelled} >= set(texts.get("reason", ()))
+    if given != promised or not known or any(len(texts.get(name, ())) != windows for name in ("outcome", "reason")):
+        raise _ServiceError("the reply's tensors are not those of the model's metadata")
+
+
+def _floats(data: bytes, windows: int) -> NDArray[np.float32]:
+    if len(data) % (4 * windows):
+        raise _ServiceError("a reply's tensor is cut short")
+    return np.frombuffer(data, "<f4").reshape(windows, -1)
+
+
+def _texts(data: bytes) -> list[str]:
+    """BYTES elements: each with its length before it, 4 bytes little-endian."""
+    texts, at = [], 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        texts.append(data[at + 4 : end].decode(errors="replace"))
+        at = end
+    return texts
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise _ServiceError(f"the reply does not follow the protocol: {error}") from error
+
+
+def _label(window: Window, model: _Model, reply: _Reply, at: int) -> Label:
+    outcome, reason = reply.texts["outcome"][at], reply.texts["reason"][at]
+    if outcome != Outcome.LABELLED:
+        return _unlabelled(window, model, Outcome(outcome), Unlabelled(reason))
+    heads = {
+        head: dict(zip(classes, map(float, reply.scores[head][at]), strict=True))
+        for head, classes in model.parameters.classes.items()
+    }
+    if not all(np.isfinite(rows[at]).all() for rows in reply.scores.values()):
+        return _unlabelled(window, model, Outcome.FAILED, Unlabelled.NOT_FINITE)
+    return _made(window, model, Outcome.LABELLED, heads, None)
+
+
+def _unlabelled(window: Window, model: _Model, outcome: Outcome, reason: Unlabelled) -> Label:
+    return _made(window, model, outcome, {}, reason)
+
+
+def _made(window: Window, model: _Model, outcome: Outcome, heads: Heads, reason: Unlabelled | None) -> Label:
+    return Label(
+        window_id=window.id,
+        call=window.call,
+        use_case=window.use_case,
+        role=window.role,
+        start_ms=window.start_ms,
+        end_ms=window.end_ms,
+        consent_seq=window.consent_seq,
+        spoken_at=window.spoken_at,
+        outcome=outcome,
+        bundle=model.parameters.bundle_sha256,
+        heads=heads,
+        reason=None if reason is None else str(reason),
+    )
