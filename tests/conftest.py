@@ -97,7 +97,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_here(what: str) -> bool:
-    """Whether the recordings, or the system tool of this name, are there."""
+    """Whether the recordings, the operating system or the tool of this name are there."""
     if what == "recordings":
         return RECORDINGS.is_dir()
+    if what == "linux":
+        return sys.platform == what
     return shutil.which(what) is not None
