@@ -1,0 +1,168 @@
+"""Labels and escalations: consent, rows, rule, escalation, audit row and outbox row in one transaction."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Column, RowMapping, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from streams.domain import rules, scoring
+from streams.domain.records import Consent, Escalation, Label, Notice, Purpose, Window
+from streams.domain.rules import Rule
+from streams.ports import Recorded
+from streams.store import audit, tables
+from streams.store.audit import Action, Actor
+from streams.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+_OPEN = (tables.calls.c.call, tables.calls.c.consent_seq, tables.calls.c.consent_expires_at)
+_TIMES = {"spoken_at", "raised_at"}
+_LABEL = [column for column in tables.labels.c if column.name != "labelled_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The `OutcomeStore` in PostgreSQL. `rules` are those of each use case; `clock` says when one is raised."""
+
+    database: Database
+    rules: Mapping[str, Sequence[Rule]]
+    clock: Callable[[], datetime]
+
+    async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
+        """Ask once for the whole batch."""
+
+        async def work(connection: AsyncConnection) -> frozenset[str]:
+            asked = select(*_OPEN).where(tables.calls.c.call.in_(_calls(windows)))
+            rows = {row["call"]: row for row in (await connection.execute(asked)).mappings()}
+            return frozenset(window.id for window in windows if _allowed(rows.get(window.call), window))
+
+        return await self.database.transaction(work) if windows else frozenset()
+
+    async def record(self, labels: Sequence[Label]) -> Recorded:
+        """Make one transaction of the batch; deterministic given the database and the clock."""
+
+        async def work(connection: AsyncConnection) -> Recorded:
+            rows = await _lock(connection, _calls(labels))
+            allowed = [label for label in labels if _allowed(rows.get(label.call), label)]
+            written = await _insert(connection, tables.labels.c.window_id, [_row(label) for label in allowed])
+            touched = {label.call for label in allowed if label.window_id in written}
+            due = await self._due(connection, {call: rows[call] for call in sorted(touched)})
+            raised = await _raise(connection, due)
+            refused = {label.window_id for label in labels} - {label.window_id for label in allowed}
+            return Recorded(written, frozenset(refused), tuple(raised))
+
+        if not labels:
+            return Recorded(frozenset(), frozenset(), ())
+        return await self.database.transaction(work)
+
+    async def _due(self, connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> list[Escalation]:
+        """What the rules ask for, over everything stored of these calls."""
+        ruled = {call: row for call, row in calls.items() if row["use_case"] in self.rules}
+        if len(ruled) < len(calls):
+            lacking = sorted({row["use_case"] for row in calls.values()} - self.rules.keys())
+            logger.warning("labels of use cases that are not installed: no rule applies", extra={"use_cases": lacking})
+        labels = await _labels(connection, ruled)
+        raised = await _raised(connection, ruled)
+        at = self.clock()
+        return [
+            escalation
+            for call, row in ruled.items()
+            for escalation in rules.escalations(
+                self.rules[row["use_case"]],
+                labels[call],
+                raised[call],
+                consent=_consent(row),
+                reference=row["reference"],
+                at=at,
+            )
+        ]
+
+
+def _calls(records: Sequence[Window | Label]) -> list[str]:
+    return sorted({record.call for record in records})
+
+
+def _allowed(row: RowMapping | None, record: Window | Label) -> bool:
+    return row is not None and scoring.allowed(record, row["consent_seq"], row["consent_expires_at"])
+
+
+async def _lock(connection: AsyncConnection, calls: Sequence[str]) -> dict[str, RowMapping]:
+    """Hold the calls' rows until the commit: against a withdrawal, and against another worker's evaluation.
+
+    Not `FOR SHARE`: two workers that hold one call between them (one of them evicted, and unaware) would each
+    evaluate the rule without the rows of the other.
+    """
+    held = select(tables.calls).where(tables.calls.c.call.in_(calls)).order_by(tables.calls.c.call)
+    rows = await connection.execute(held.with_for_update(key_share=True))
+    return {row["call"]: row for row in rows.mappings()}
+
+
+async def _insert(
+    connection: AsyncConnection, key: Column[str], rows: Sequence[Mapping[str, object]]
+) -> frozenset[str]:
+    """Insert the rows that are not there; the keys of those inserted. On a conflict the stored row stands."""
+    if not rows:
+        return frozenset()
+    first_writer = insert(key.table).on_conflict_do_nothing(index_elements=[key]).returning(key)
+    inserted = await connection.execute(first_writer, sorted(rows, key=lambda row: str(row[key.name])))
+    return frozenset(inserted.scalars())
+
+
+async def _labels(connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> Mapping[str, list[Label]]:
+    found: defaultdict[str, list[Label]] = defaultdict(list)
+    if calls:
+        stored = select(*_LABEL).where(tables.labels.c.call.in_(calls)).order_by(tables.labels.c.start_ms)
+        for row in await connection.execute(stored):
+            found[row.call].append(msgspec.convert(row, Label, from_attributes=True))
+    return found
+
+
+async def _raised(connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> Mapping[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    if calls:
+        table = tables.escalations
+        for call, id_ in await connection.execute(select(table.c.call, table.c.id).where(table.c.call.in_(calls))):
+            found[call].add(id_)
+    return found
+
+
+def _consent(row: RowMapping) -> Consent:
+    notice = msgspec.convert(row["notice"], Notice | None)
+    return scoring.told(msgspec.convert(row["consents"][Purpose.ALERTING], Consent), notice)
+
+
+async def _raise(connection: AsyncConnection, due: Sequence[Escalation]) -> list[Escalation]:
+    """Insert escalations, and for each new one its outbox row and its audit row."""
+    rows = [_row(escalation) for escalation in due]
+    for row in rows:
+        del row["retracted"]  # what is retracted has no row
+    new = await _insert(connection, tables.escalations.c.id, rows)
+    raised = [escalation for escalation in due if escalation.id in new]
+    if raised:
+        await connection.execute(insert(tables.outbox), [_outbox(escalation) for escalation in raised])
+    for escalation in raised:
+        said = {"escalation": escalation.id, "rule": escalation.rule, "severity": escalation.severity}
+        await audit.append(connection, Action.ESCALATED, Actor.ESCALATE, call=escalation.call, detail=said)
+    return raised
+
+
+def _row(record: Label | Escalation) -> dict[str, object]:
+    """The record as its table takes it: times as they are, what is nested as JSON."""
+    row: dict[str, object] = msgspec.to_builtins(record)
+    for name in _TIMES & row.keys():
+        row[name] = getattr(record, name)
+    return row
+
+
+def _outbox(escalation: Escalation) -> dict[str, object]:
+    return {
+        "call": escalation.call,
+        "escalation_id": escalation.id,
+        "escalation": msgspec.to_builtins(escalation),
+    }
