@@ -1,0 +1,116 @@
+"""A recording's timeline, without Kafka: the functions of the live stream, over a file, into labels."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from services.emotion.bundle import Bundle
+from services.emotion.model import Judgements, judge, outcome_of
+from services.recordings import Recording, RecordingError, chunks
+from streams.domain import rules
+from streams.domain.call import Listen
+from streams.domain.privacy import window_id
+from streams.domain.records import Label, Role
+from streams.domain.rules import Episode
+from streams.domain.windows import Fate
+from streams.speech import listening
+from streams.speech.activity import VoiceActivity
+from streams.speech.listening import Listening, Spoken
+from streams.speech.resample import Floats, resample
+from streams.usecases import UseCase
+
+_CHUNK_MS = 1000  #: how a recording is cut changes nothing but speed
+_FULL_SCALE = np.float32(32768)
+_START = datetime(1970, 1, 1, tzinfo=UTC)  #: a recording has no log: its media time serves
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What is heard of a recording: one label a window of the customer, and what became of every millisecond."""
+
+    recording: Recording
+    roles: tuple[Role, ...]
+    labels: tuple[Label, ...]
+    fates: tuple[dict[Fate, int], ...]  #: of each channel, ms
+
+
+def timeline(
+    recording: Recording,
+    roles: tuple[Role, ...],
+    bundle: Bundle,
+    *,
+    use_case: str,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Timeline:
+    """Hear the recording and label the customer's windows; `on_progress` gets the media time (ms) so far.
+
+    Raises RecordingError where the roles do not fit, or the file turns out damaged.
+    """
+    check_roles(recording, roles)
+    heard, labels = listening.silent(roles), list[Label]()
+    for at_ms, windows in _windows(recording, heard):
+        labels += _labels(bundle, windows, call=recording.path.stem, use_case=use_case)
+        on_progress(at_ms)
+    return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
+
+
+def check_roles(recording: Recording, roles: Sequence[Role]) -> None:
+    """Refuse roles that name no customer, or not one for each channel."""
+    if len(roles) != recording.channels:
+        held = f"{recording.channels} channel{'s' * (recording.channels > 1)}"
+        raise RecordingError(f"{recording.path}: has {held}, {len(roles)} role(s) named; name one for each channel")
+    if roles.count(Role.CUSTOMER) != 1:
+        raise RecordingError(f"{recording.path}: nobody to score; name exactly one channel `customer`")
+
+
+def episodes(found: Timeline, use_case: UseCase) -> list[tuple[str, Episode]]:
+    """The name of each rule that would raise an escalation, with the episode that it would raise it for."""
+    return [(rule.name, episode) for rule in use_case.rules for episode in rules.episodes(rule, found.labels)]
+
+
+def _windows(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[Spoken]]]:
+    model, at_ms = VoiceActivity(), 0
+    for number, audio in enumerate(chunks(recording, _CHUNK_MS)):
+        chunk = Listen(at_ms, audio, 0, _START + timedelta(milliseconds=at_ms + audio.duration_ms))
+        at_ms += audio.duration_ms
+        yield at_ms, listening.hear(model, [(heard, chunk, number)])[0]
+    yield at_ms, heard.stop(at_ms)
+
+
+def _labels(bundle: Bundle, windows: Sequence[Spoken], *, call: str, use_case: str) -> list[Label]:
+    judged = judge(bundle, [_samples(window, bundle.manifest.rate) for window in windows])
+    return [
+        Label(
+            window_id=window_id(call, window.role, window.start_ms),
+            call=call,
+            use_case=use_case,
+            role=window.role,
+            start_ms=window.start_ms,
+            end_ms=window.end_ms,
+            consent_seq=window.consent_seq,
+            spoken_at=window.spoken_at,
+            outcome=outcome_of(judged.reasons[row]),
+            bundle=bundle.sha256,
+            heads=_heads(bundle, judged, row),
+            reason=judged.reasons[row],
+        )
+        for row, window in enumerate(windows)
+    ]
+
+
+def _samples(window: Spoken, rate: int) -> Floats:
+    """The window as the bundle takes it, shape (samples,), full scale 1."""
+    scaled: Floats = window.samples.astype(np.float32) / _FULL_SCALE
+    resampled: Floats = resample(scaled[np.newaxis], window.rate, rate)[0]
+    return resampled
+
+
+def _heads(bundle: Bundle, judged: Judgements, row: int) -> dict[str, dict[str, float]]:
+    if judged.reasons[row] is not None:
+        return {}
+    return {
+        head: dict(zip(classes, judged.probabilities[head][row].tolist(), strict=True))
+        for head, classes in bundle.heads.classes.items()
+    }

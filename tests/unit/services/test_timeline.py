@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.label_command import app
+from services.recordings import RecordingError, open_recording
+from services.standalone.samples import ANGRY, CALM
+from services.timeline import Timeline, episodes, timeline
+from streams import usecases
+from streams.domain.records import Outcome, Role
+from streams.domain.windows import MAX_WINDOW_MS, MIN_WINDOW_MS, Fate
+
+ROLES = (Role.AGENT, Role.CUSTOMER)
+run = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle(DEMO)
+
+
+def heard(path: Path, bundle: Bundle, roles: tuple[Role, ...] = ROLES) -> Timeline:
+    return timeline(open_recording(path), roles, bundle, use_case="demo")
+
+
+def test_the_angry_sample_would_escalate_once_and_the_calm_one_never(bundle: Bundle) -> None:
+    demo = usecases.load()["demo"]
+    raised = {path.stem: len(episodes(heard(path, bundle), demo)) for path in (ANGRY, CALM)}
+    assert raised == {"angry": 1, "calm": 0}
+
+
+@pytest.mark.parametrize("path", [ANGRY, CALM], ids=["angry", "calm"])
+def test_a_sample_has_windows_enough_and_is_small(path: Path, bundle: Bundle) -> None:
+    labels = heard(path, bundle).labels
+    assert len(labels) >= 5
+    assert all(label.outcome is Outcome.LABELLED for label in labels)
+    assert path.stat().st_size < 1_000_000
+
+
+def test_every_millisecond_of_both_channels_has_a_fate(bundle: Bundle) -> None:
+    found = heard(CALM, bundle)
+    assert [sum(fates.values()) for fates in found.fates] == [found.recording.duration_ms] * 2
+
+
+def test_windows_lie_within_the_rule_and_sum_up_to_their_fate(bundle: Bundle) -> None:
+    found = heard(ANGRY, bundle)
+    lengths = [label.end_ms - label.start_ms for label in found.labels]
+    assert all(MIN_WINDOW_MS <= length < MAX_WINDOW_MS for length in lengths)
+    assert sum(lengths) == found.fates[1][Fate.WINDOW]
+    assert Fate.WINDOW not in found.fates[0]
+
+
+def test_the_customer_alone_is_labelled(bundle: Bundle) -> None:
+    straight, swapped = heard(ANGRY, bundle), heard(ANGRY, bundle, ROLES[::-1])
+    spans = [{(label.start_ms, label.end_ms) for label in found.labels} for found in (straight, swapped)]
+    assert spans[0].isdisjoint(spans[1])
+    assert {label.role for found in (straight, swapped) for label in found.labels} == {Role.CUSTOMER}
+
+
+def test_another_rate_is_heard_alike(tmp_path: Path, bundle: Bundle) -> None:
+    samples, rate = soundfile.read(ANGRY, dtype="float32")
+    wide = np.repeat(samples, 2, axis=0)  # crude, yet the same speech at the same times
+    soundfile.write(tmp_path / "wide.wav", wide, rate * 2)
+    found = heard(tmp_path / "wide.wav", bundle)
+    assert found.recording.rate == 16000
+    assert all(label.outcome is Outcome.LABELLED for label in found.labels)
+    assert len(found.labels) >= 5
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [((Role.CUSTOMER,), "has 2 channels, 1 role"), ((Role.AGENT, Role.MIXED), "nobody to score")],
+)
+def test_roles_that_name_no_customer_or_too_few_channels_are_refused(
+    roles: tuple[Role, ...], message: str, bundle: Bundle
+) -> None:
+    with pytest.raises(RecordingError, match=message):
+        heard(CALM, bundle, roles)
+
+
+def test_the_command_shows_a_row_a_window_and_draws_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "angry.png"
+    shown = run.invoke(app, [str(ANGRY), "--png", str(picture)])
+    assert shown.exit_code == 0
+    assert "Windows: 6" in shown.stdout
+    assert "Escalations: 1" in shown.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    soundfile.write(tmp_path / "hush.wav", np.zeros((16_000, 2), np.int16), 8000)
+    shown = run.invoke(app, [str(tmp_path / "hush.wav"), "--png", str(tmp_path / "hush.png")])
+    assert shown.exit_code == 0
+    assert "Windows: 0" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.wav"], "gone.wav: no such file; check the path"),
+        ([str(CALM), "--channels", "agent,bob"], "--channels agent,bob: write customer or agent or mixed"),
+        ([str(CALM), "--channels", "customer"], "has 2 channels, 1 role(s) named"),
+        ([str(CALM), "--use-case", "none"], "--use-case none: not there; choose one of demo"),
+        ([str(CALM), "--bundle", "none"], "none/bundle.json: cannot be read"),
+        ([str(CALM), "--png", "none/calm.png"], "none/calm.png: cannot be written"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(arguments: list[str], message: str) -> None:
+    shown = run.invoke(app, arguments)
+    assert shown.exit_code == 1
+    assert message in shown.stderr
+    assert "Traceback" not in shown.stderr
