@@ -80,7 +80,7 @@ class InferenceClient:
         self._address = address.rstrip("/")
         self._metrics = metrics
         self._waits_s = waits_s  # first and longest
-        self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        self._opened: aiohttp.ClientSession | None = None
         self._model: _Model | None = None
         self.waiting = False  #: whether the last request found no service
 
@@ -88,7 +88,19 @@ class InferenceClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """Opened when it is first used: it belongs to the event loop that runs then."""
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(timeout=TIMEOUT)
+        return self._opened
 
     async def label(self, windows: Sequence[Window]) -> list[Label]:
         """One label a window, in order."""

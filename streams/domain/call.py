@@ -152,7 +152,7 @@ def _repeated(ledger: Ledger, record: CallRecord) -> Result:
     match record.body:
         case Audio() as audio:
             return _count(ledger, Fate.DUPLICATE, audio.duration_ms), ()
-        case Consent() as given if _withdraws(given):
+        case Consent() as given if withdraws(given):
             return _consent(ledger, record, given)
         case _:
             return ledger, ()
@@ -179,13 +179,14 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
 
 def _consent(ledger: Ledger, record: CallRecord, given: Consent) -> Result:
     ledger = replace(ledger, permission=consent.step(ledger.permission, given, record.sequence))
-    if _withdraws(given):
+    if withdraws(given):
         return ledger, (Withdraw(record.logged_at),)
     # A turn never spans two consents: the row that allows its windows is then always written before them.
     return ledger, (Break(ledger.media_ms),)
 
 
-def _withdraws(given: Consent) -> bool:
+def withdraws(given: Consent) -> bool:
+    """Whether this takes back `emotion.alerting`."""
     return given.purpose is Purpose.ALERTING and not given.granted
 
 

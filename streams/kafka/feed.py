@@ -14,14 +14,17 @@ from typing import Any, NoReturn
 
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 from faust.app.base import BootStrategy
 
+from streams.kafka.liveness import Liveness
+from streams.metrics import Metrics
 from streams.ports import Batch, Fetched, Stage
 
 EX_TEMPFAIL = 75  #: "start me again": an ordinary event for a supervisor
 TICK_S = 1.0  #: a partition at its end is handed an empty batch this often, so that idle calls end
 COMMIT_S = 0.5
+CONNECT_S = 1.0
 RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
 
 log = logging.getLogger(__name__)
@@ -71,28 +74,35 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         *,
         topic: str,
         consumer: Mapping[str, Any],
+        metrics: Metrics,
+        liveness: Liveness,
         max_bytes: int = 32 << 20,
-        progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`consumer` are AIOKafkaConsumer's arguments; `progressed` is called at each sign of life of the consumer."""
+        """`consumer` are AIOKafkaConsumer's arguments; at most about `max_bytes` wait to be handled."""
         super().__init__()
         self.app, self.stage, self.topic = app, stage, topic
         # Bounded in bytes here: a bounded channel cancels its putter. Any object may travel on it.
         self.channel: Any = app.channel(maxsize=0)
-        self._arguments, self._max_bytes, self._progressed = consumer, max_bytes, progressed
+        self._arguments, self._metrics, self._liveness, self._max_bytes = consumer, metrics, liveness, max_bytes
+        self.consumer: AIOKafkaConsumer | None = None
         self.busy = asyncio.Lock()
         self.partitions: dict[TopicPartition, _Partition] = {}
         self._room = asyncio.Event()
         self._queued = 0
         app.agent(self.channel, name=stage.__class__.__name__)(self._agent)
 
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topic has; only while something is assigned."""
+        return len(self._joined.partitions_for_topic(self.topic) or ())
+
+    def assigned(self) -> set[int]:
+        """The partitions that this worker holds now."""
+        return {tp.partition for tp in self.consumer.assignment()} if self.consumer else set()
+
     async def on_start(self) -> None:
-        """Join the group once the agent listens."""
+        """Let events flow."""
         self.app.flow_control.resume()  # only table recovery does it otherwise
-        await self.app.agents.wait_until_agents_started()  # an earlier put would be dropped in silence
-        self.consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **self._arguments)
-        self.consumer.subscribe([self.topic], listener=self)
-        await self.consumer.start()
 
     async def on_stop(self) -> None:
         """Let the running handler end, start no other, commit, leave the group."""
@@ -100,25 +110,47 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         async with self.busy:
             await self._commit()
             self.partitions.clear()
-        await self.consumer.stop()
+        if self.consumer is not None:
+            await self.consumer.stop()
 
     @faust.Service.task
     async def _pump(self) -> None:
+        await self.app.agents.wait_until_agents_started()  # an earlier put would be dropped in silence
+        await self._forever("join", self._join, until=lambda: self.consumer is not None)
         await self._forever("fetch", self._fetch)
+
+    async def _join(self) -> None:
+        consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **self._arguments)
+        consumer.subscribe([self.topic], listener=self)
+        try:
+            await consumer.start()
+        except KafkaConnectionError:
+            await consumer.stop()
+            log.warning("waiting for Kafka")
+            await self.sleep(CONNECT_S)
+        else:
+            self.consumer = consumer
+
+    @property
+    def _joined(self) -> AIOKafkaConsumer:
+        if self.consumer is None:
+            raise RuntimeError("the feed has not joined its group yet")
+        return self.consumer
 
     async def _fetch(self) -> None:
         if self._queued >= self._max_bytes:
             self._room.clear()
             await self._wait_room()
             return
-        fetched = await self.consumer.getmany(timeout_ms=200)
+        fetched = await self._joined.getmany(timeout_ms=200)
         # No await until the batches are registered: they belong to the assignment of this moment.
         for event in [self._event(tp, tuple(records)) for tp, records in fetched.items() if records]:
             await self.channel.put(event)
-        for tp in self.consumer.assignment():
+        for tp in self._joined.assignment():
             if self._quiet(tp) and await self._at_end(tp):
                 await self.channel.put(self._event(tp, (), caught_up=True))
-        self._progressed()
+        self._liveness.progressed()
+        self._metrics.set("queued_bytes", self._queued)
 
     async def _wait_room(self) -> None:
         try:
@@ -139,8 +171,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         return not partition.queued and time.monotonic() - partition.ticked_at >= TICK_S
 
     async def _at_end(self, tp: TopicPartition) -> bool:
-        end = self.consumer.highwater(tp)  # None before the first answer of the broker
-        return end is not None and await self.consumer.position(tp) >= end
+        end = self._joined.highwater(tp)  # None before the first answer of the broker
+        return end is not None and await self._joined.position(tp) >= end
 
     async def _agent(self, stream: Any) -> None:  # noqa: ANN401 - Faust ships no types
         async for event in stream:
@@ -156,7 +188,6 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         event.partition.queued -= 1
         self._queued -= event.nbytes
         self._room.set()
-        self._progressed()
         if durable is not None:
             event.partition.durable = durable
 
@@ -164,9 +195,11 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
     async def _commits(self) -> None:
         await self._forever("commit", self._commit_soon)
 
-    async def _forever(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+    async def _forever(
+        self, what: str, step: Callable[[], Awaitable[None]], *, until: Callable[[], bool] = lambda: False
+    ) -> None:
         try:
-            while not self.should_stop:
+            while not self.should_stop and not until():
                 await step()
         except asyncio.CancelledError:
             raise
@@ -178,6 +211,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         await self._commit()
 
     async def _commit(self) -> None:
+        if self.consumer is None:
+            return
         assigned = self.consumer.assignment()
         due = {
             tp: partition.durable
@@ -190,7 +225,9 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
             await self.consumer.commit(due)
         except (CommitFailedError, IllegalStateError, KafkaError) as error:
             log.warning("commit refused; the records will be replayed", extra={"error": type(error).__name__})
+            self._metrics.count("commits_refused")
             return
+        self._metrics.count("commits")
         for tp, offset in due.items():
             if tp in self.partitions:
                 self.partitions[tp].committed = offset
@@ -199,6 +236,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         """Let the running handler end, commit, and forget everything about these partitions."""
         if not revoked:
             return
+        self._liveness.rebalancing(going_on=True)
         # Batches not yet taken belong to an assignment that ends: they will be fetched again.
         self.app.flow_control.clear()
         async with self.busy:
@@ -213,3 +251,4 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         """Start each partition with no memory of an earlier assignment."""
         for tp in assigned:
             self.partitions[tp] = _Partition()
+        self._liveness.rebalancing(going_on=False)

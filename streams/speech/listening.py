@@ -41,6 +41,14 @@ class Listening:
         """Media time (ms) from which the next frame needs audio."""
         return self.hearing.heard_ms - CONTEXT_MS
 
+    @property
+    def oldest_offset(self) -> int:
+        """The record that holds the first audio which the next frame needs."""
+        chunk = self.tape.at(self.context_ms) or self.tape.at(self.hearing.heard_ms)
+        if chunk is None:
+            raise LookupError("no audio: a run has not begun")
+        return chunk.offset
+
     def stop(self, at_ms: int) -> list[Spoken]:
         """End the run of audio: every open turn is over."""
         self.hearing, cuts = fold.finish(self.hearing, at_ms)

@@ -1,0 +1,26 @@
+"""`python -m streams STAGE`: run one stage as a process, told by `UNDERTONE_*` environment variables."""
+
+import sys
+
+from pydantic import ValidationError
+
+from streams.app import NAMES, run
+from streams.settings import Settings
+
+
+def main() -> None:
+    """Run the stage named on the command line."""
+    if sys.argv[1:] not in [[name] for name in NAMES]:
+        sys.exit(f"usage: python -m streams {{{','.join(NAMES)}}}")
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit("\n".join(f"UNDERTONE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()))
+    try:
+        run(sys.argv[1], settings)
+    except ValueError as error:  # every user error of the project is one, and names its remedy
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""The composition root: builds each stage from its parts, and runs it as a process of its own."""
+
+import tempfile
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import faust
+import mode
+from prometheus_client import CollectorRegistry
+
+from streams import topics, usecases
+from streams.adapters.inference import InferenceClient
+from streams.kafka.connection import connection
+from streams.kafka.deadletters import KafkaDeadLetters
+from streams.kafka.feed import Feed, NoFaustConsumer, fail_stop
+from streams.kafka.liveness import Liveness, Position
+from streams.kafka.positions import Positions
+from streams.kafka.producer import KafkaSender
+from streams.logs import LOGGING
+from streams.metrics import Metrics
+from streams.ports import Stage
+from streams.probes import serving
+from streams.settings import Settings
+from streams.speech.activity import VoiceActivity
+from streams.stages.escalate import EscalateStage
+from streams.stages.label import LabelStage
+from streams.stages.relay import Relay
+from streams.stages.segment import Segment
+from streams.store.calls import PostgresCalls
+from streams.store.database import Database
+from streams.store.epochs import read_epochs
+from streams.store.outbox import PostgresOutbox
+from streams.store.outcomes import Outcomes
+from streams.topics import Topic
+
+NAMES = ("segment", "label", "escalate", "relay")
+
+#: `fetch_max_wait_ms` with `fetch_min_bytes` makes batches fat under load and costs a quiet topic 100 ms at most.
+_CONSUMER: Mapping[str, Any] = {
+    "fetch_min_bytes": 64 * topics.KIB,
+    "fetch_max_wait_ms": 100,
+    "max_partition_fetch_bytes": 1024 * topics.KIB,
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 2_000,
+    "max_poll_interval_ms": 120_000,
+}
+
+
+def group(stage: str) -> str:
+    """The consumer group of a stage."""
+    return f"undertone.{stage}"
+
+
+#: What each stage reads.
+SOURCES: Mapping[str, Topic] = {"segment": topics.CALLS, "label": topics.WINDOWS, "escalate": topics.LABELS}
+
+
+class Parts:
+    """What a stage is built from. Nothing connects before it is first used."""
+
+    def __init__(self, stage: str, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics(CollectorRegistry())
+        self.database = Database(settings.postgres.get_secret_value(), application=f"undertone-{stage}")
+        self.sender = KafkaSender(connection(settings))
+        self.letters = KafkaDeadLetters(self.sender)
+        self.emotion = InferenceClient(settings.inference, self.metrics)
+        self.use_cases = usecases.load(settings.use_cases)
+
+    def waiting(self) -> Mapping[str, Callable[[], bool]]:
+        """Which dependencies are waited for now."""
+        return {"postgres": lambda: self.database.waiting, "inference": lambda: self.emotion.waiting}
+
+    def outcomes(self) -> Outcomes:
+        """Labels and escalations, by the rules of the installed use cases."""
+        rules = {name: use_case.rules for name, use_case in self.use_cases.items()}
+        return Outcomes(self.database, rules, now)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self.sender.stop()
+        await self.emotion.close()
+        await self.database.close()
+
+
+def now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
+    """calls.v1 -> windows.v1."""
+    return Segment(
+        epochs=read_epochs(parts.settings.epochs),
+        use_cases=parts.use_cases.keys(),
+        partitions=partitions,
+        store=PostgresCalls(parts.database),
+        sender=parts.sender,
+        letters=parts.letters,
+        activity=VoiceActivity(),
+        metrics=parts.metrics,
+        clock=now,
+        checkpoint_interval_s=parts.settings.checkpoint_interval_s,
+    )
+
+
+def label(parts: Parts) -> LabelStage:
+    """windows.v1 -> labels.v1."""
+    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, parts.sender, parts.metrics, now)
+
+
+def escalate(parts: Parts) -> EscalateStage:
+    """labels.v1 -> Postgres."""
+    return EscalateStage(parts.letters, parts.outcomes(), parts.metrics)
+
+
+def run(name: str, settings: Settings) -> None:
+    """Run the stage until it is told to stop. Ends the process."""
+    parts = Parts(name, settings)
+    with tempfile.TemporaryDirectory() as folder:  # Faust wants a folder for tables that it does not have
+        worker = _relay_worker(parts) if name == "relay" else _stage_worker(name, parts, folder)
+        worker.execute_from_commandline()
+
+
+def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
+    app = faust.App(
+        f"undertone-{name}",
+        broker="kafka://unused",  # the feed and the sender have connections of their own
+        datadir=folder,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+    )
+    app.boot_strategy = NoFaustConsumer(app)
+    feed: Feed
+    stage: Stage
+    match name:
+        case "segment":
+            stage = segment(parts, lambda: feed.partition_count)
+        case "label":
+            stage = label(parts)
+        case _:
+            stage = escalate(parts)
+
+    def held() -> Collection[int]:
+        return feed.assigned()
+
+    topic, arguments = SOURCES[name].name, connection(parts.settings)
+    broker = _Broker(arguments, group(name), topic, held)
+    liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
+    consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
+    feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
+    surroundings = Surroundings(parts, liveness, broker.close)
+    return faust.Worker(app, surroundings, feed, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+
+
+def _relay_worker(parts: Parts) -> mode.Worker:
+    liveness = Liveness(parts.metrics, file=parts.settings.liveness, waiting=parts.waiting())
+    relay = Relay(PostgresOutbox(parts.database, now), parts.sender, parts.metrics, liveness.progressed)
+    return mode.Worker(
+        Surroundings(parts, liveness), _Loop(relay), loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False
+    )
+
+
+class _Broker:
+    """Asks the broker how far the stage has come, by a connection that is made when it is first needed."""
+
+    def __init__(
+        self, arguments: Mapping[str, Any], group_id: str, topic: str, assigned: Callable[[], Collection[int]]
+    ) -> None:
+        self._arguments, self._group, self._topic, self._assigned = arguments, group_id, topic, assigned
+        self._stack = AsyncExitStack()
+        self._positions: Positions | None = None
+
+    async def ask(self) -> Mapping[int, Position]:
+        """The broker's word on the partitions that the stage holds."""
+        if self._positions is None:
+            self._positions = await self._stack.enter_async_context(Positions(self._arguments))
+        return await self._positions.read(self._group, self._topic, self._assigned())
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._stack.aclose()
+
+
+class Surroundings(mode.Service):
+    """What every worker has beside its stage: metrics, probes, liveness; closes every connection at the end."""
+
+    def __init__(self, parts: Parts, liveness: Liveness, close: Callable[[], Awaitable[None]] | None = None) -> None:
+        super().__init__()
+        self._parts, self._liveness, self._close = parts, liveness, close
+
+    async def on_start(self) -> None:
+        """Serve the probes."""
+        settings, liveness = self._parts.settings, self._liveness
+        if settings.metrics_port:
+            self.add_context(
+                serving(
+                    self._parts.metrics.registry,
+                    settings.metrics_host,
+                    settings.metrics_port,
+                    live=lambda: liveness.live,
+                    ready=lambda: liveness.ready,
+                )
+            )
+
+    async def on_stop(self) -> None:
+        """Close what the stage used."""
+        await self._parts.close()
+        if self._close is not None:
+            await self._close()
+
+    @mode.Service.task
+    async def _watch(self) -> None:
+        try:
+            await self._liveness.run()
+        except Exception as error:  # noqa: BLE001 - the edge of the process
+            fail_stop("liveness", error)
+
+
+class _Loop(mode.Service):
+    """The relay as a service."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__()
+        self._relay = relay
+
+    @mode.Service.task
+    async def _run(self) -> None:
+        try:
+            await self._relay.run()
+        except Exception as error:  # noqa: BLE001 - the edge of the process
+            fail_stop("relay", error)
