@@ -1,5 +1,6 @@
 """From fetched bytes to records: what cannot be used is put on record and passed over."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from streams.metrics import Metrics
 from streams.ports import DeadLetters, Fetched
 
 T = TypeVar("T")
+PSEUDONYM = re.compile("[0-9a-f]{64}")
 
 
 async def usable(
@@ -21,8 +23,14 @@ async def usable(
         try:
             decoded.append(decode(record))
         except UnusableError as error:
-            refused.append(dead_letter(record, error))
+            refused.append(dead_letter(record, error, call=_pseudonym(record)))
             metrics.count("dead_letters", reason=error.reason)
     if refused:
         await letters.put(refused)
     return decoded
+
+
+def _pseudonym(record: Fetched) -> str | None:
+    """The record's key where it is what it should be; anything else could be a raw call id."""
+    key = (record.key or b"").decode(errors="replace")
+    return key if PSEUDONYM.fullmatch(key) else None

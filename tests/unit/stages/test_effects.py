@@ -231,6 +231,13 @@ async def test_what_cannot_be_read_is_put_on_record_and_the_rest_goes_on(bench: 
     assert bench.counted("dead_letters", reason="malformed") == 2
 
 
+async def test_a_dead_letter_names_a_pseudonym_and_never_another_key(bench: Bench) -> None:
+    for key in (CALL.encode(), b"+34 600 000 000"):
+        await bench.broker.send([replace(encode_window(window(0)), key=key, headers=())])
+    await bench.label.handle(bench.batch(topics.WINDOWS))
+    assert [letter.call for letter in bench.dead.letters] == [CALL, None]
+
+
 def label(number: int) -> Label:
     return FixedEmotion({}, {ANGRY_AUDIO: ANGRY}).label_one(window(number))
 
