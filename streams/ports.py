@@ -165,3 +165,13 @@ class Outbox(Protocol):
 
         In order per call however many relays run. A crash between `send` and the mark sends again.
         """
+
+
+class Attempts(Protocol):
+    """How often a worker set about a record and did not come back. Every method waits while PostgreSQL is down."""
+
+    async def begin(self, topic: str, partition: int, offset: int) -> int:
+        """Put on record that `offset` is set about now; how many times it was begun, this one included."""
+
+    async def done(self, topic: str, partition: int, next_offset: int) -> None:
+        """Forget the attempts at every record below `next_offset`."""
