@@ -108,7 +108,8 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
 
 def label(parts: Parts) -> LabelStage:
     """windows.v1 -> labels.v1."""
-    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, parts.sender, parts.metrics, now)
+    schemes = {name: use_case.scheme for name, use_case in parts.use_cases.items()}
+    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, schemes, parts.sender, parts.metrics, now)
 
 
 def escalate(parts: Parts) -> EscalateStage:

@@ -6,6 +6,7 @@ from datetime import datetime
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.privacy import window_id
 from streams.domain.records import Consent, Label, Notice, Outcome, Role, Window
+from streams.domain.schemes import Scheme
 from streams.domain.unlabelled import Unlabelled
 
 
@@ -26,6 +27,15 @@ def check_label(label: Label) -> Label:
     if not judged and label.reason not in set(Unlabelled):
         raise UnusableError(Reason.MALFORMED, f"reason must be one of {', '.join(Unlabelled)}")
     return label
+
+
+def fitted(label: Label, scheme: Scheme | None) -> Label:
+    """Give back the label, or a failed one where its heads are not the scheme's: no rule could ever hold on it."""
+    told_apart = {head: set(classes) for head, classes in label.heads.items()}
+    expected = {head: set(classes) for head, classes in scheme.heads().items()} if scheme else None
+    if label.outcome is not Outcome.LABELLED or told_apart == expected:
+        return label
+    return replace(label, outcome=Outcome.FAILED, heads={}, reason=Unlabelled.OTHER_SCHEME)
 
 
 def allowed(record: Window | Label, consent_seq: int | None, expires_at: datetime | None) -> bool:

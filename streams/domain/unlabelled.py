@@ -13,3 +13,4 @@ class Unlabelled(StrEnum):
     UNVOICED = "unvoiced"  #: abstained: no voiced speech to judge
     NOT_FINITE = "not_finite"  #: failed: the features or scores are no numbers
     REFUSED = "refused"  #: failed: the inference service refuses this very window
+    OTHER_SCHEME = "other_scheme"  #: failed: the bundle's heads are not those of the use case's scheme

@@ -1,11 +1,12 @@
 """windows.v1 -> labels.v1: ask Postgres which windows may be scored, ask the inference service once, send."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from streams.domain.records import Window
-from streams.domain.scoring import check_window
+from streams.domain.schemes import Scheme
+from streams.domain.scoring import check_window, fitted
 from streams.kafka.cloudevents import decode_window, encode_label
 from streams.metrics import Metrics
 from streams.ports import Batch, DeadLetters, Emotion, Fetched, OutcomeStore, Sender
@@ -19,6 +20,7 @@ class LabelStage:
     letters: DeadLetters
     store: OutcomeStore
     emotion: Emotion
+    schemes: Mapping[str, Scheme]  #: use case -> scheme
     sender: Sender
     metrics: Metrics
     clock: Callable[[], datetime]
@@ -34,9 +36,9 @@ class LabelStage:
         self.metrics.count("not_open", len(windows) - len(scored))
         if scored:
             self._observe_queue(batch.records)
-            with self.metrics.timed("inference_seconds"):
-                labels = await self.emotion.label(scored)
-            await self.sender.send([encode_label(label) for label in labels])
+            labels = await self.emotion.label(scored)
+            fitting = [fitted(label, self.schemes.get(label.use_case)) for label in labels]
+            await self.sender.send([encode_label(label) for label in fitting])
         return batch.records[-1].offset + 1
 
     def lost(self, partitions: Collection[int]) -> None:

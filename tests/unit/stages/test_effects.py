@@ -108,7 +108,8 @@ class Bench:
 
     @property
     def label(self) -> LabelStage:
-        return LabelStage(self.dead, self.store, self.emotion, self.broker, self.metrics, lambda: self.now)
+        schemes = {"demo": EMODB}
+        return LabelStage(self.dead, self.store, self.emotion, schemes, self.broker, self.metrics, lambda: self.now)
 
     @property
     def escalate(self) -> EscalateStage:
@@ -271,6 +272,14 @@ async def test_an_abstained_window_has_a_row_with_its_reason(bench: Bench) -> No
 
 def silent(number: int) -> bytes:
     return number.to_bytes(2, "big") * 24_000
+
+
+async def test_heads_that_are_not_the_schemes_leave_a_failed_row(bench: Bench) -> None:
+    bench.emotion.answers = FixedEmotion({}, {ANGRY_AUDIO: {"mood.full": {"bad": 1.0}}})
+    await bench.flow(window(0), window(1, CALM_AUDIO))
+    assert bench.tables.labels[window(0).id].reason == "other_scheme"
+    assert bench.tables.labels[window(0).id].outcome is Outcome.FAILED
+    assert bench.counted("unlabelled", reason="other_scheme") == 1
 
 
 async def test_a_tick_at_the_partitions_end_moves_nothing(bench: Bench) -> None:
