@@ -74,7 +74,8 @@ def _roles(channels: str) -> tuple[Role, ...]:
 def _heard(file: Path, roles: tuple[Role, ...], bundle: Bundle, use_case: str) -> Timeline:
     recording = open_recording(file)
     check_roles(recording, roles)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=recording.duration_ms)
         return timeline(
             recording, roles, bundle, use_case=use_case, on_progress=lambda at_ms: bar.update(task, completed=at_ms)

@@ -1,6 +1,7 @@
 """Makes the sample calls: `python services/standalone/samples/make_samples.py [FOLDER]`; needs espeak-ng.
 
-Bundle and rule of the demo were frozen before; only prosody was varied until the one call sounded angry to them.
+Bundle and rule of the demo were frozen before. A voice was then looked for with which prosody alone decides, and prosody
+varied until the one call met the rule: see ops/adr/0052-sample-calls.md.
 """
 
 import io
