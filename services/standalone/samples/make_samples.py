@@ -1,7 +1,7 @@
 """Makes the sample calls: `python services/standalone/samples/make_samples.py [FOLDER]`; needs espeak-ng.
 
-Bundle and rule of the demo were frozen before. A voice was then looked for with which prosody alone decides, and prosody
-varied until the one call met the rule: see ops/adr/0052-sample-calls.md.
+Bundle and rule of the demo were frozen before. A voice was then looked for with which prosody alone decides, and
+prosody varied until the one call met the rule: see ops/adr/0052-sample-calls.md.
 """
 
 import io
