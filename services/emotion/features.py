@@ -24,6 +24,8 @@ CEPSTRA = 13
 FLOOR_DB = -60.0  #: under the window's loud frames: quieter detail is the line's, not the voice's
 ACTIVE_DB = -35.0
 LAGS = (16, 128)  #: samples: pitch from 500 down to 62.5 Hz
+OCTAVE = 0.03
+PITCH_BAND_HZ = 1500.0
 VOICED = 0.5  #: normalised autocorrelation at the pitch lag
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MODULATION_HZ = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -175,17 +177,20 @@ def _peaks(energy: Array) -> Array:
 def _pitch(power: Array) -> tuple[Array, Array]:
     """Periodicity (0 to 1) and pitch (semitones above 62.5 Hz) of each frame, by autocorrelation."""
     low, high = LAGS
-    correlation = np.fft.irfft(power, FFT)[:, : high + 2]  # (frames, lags)
-    correlation /= np.maximum(correlation[:, :1], TINY) * _taper_correlation()
+    smooth = power * _low_pass()  # else a period that falls between two samples loses to its double
+    correlation = np.fft.irfft(smooth, FFT)[:, low - 1 : high + 2]  # (frames, lags)
+    correlation /= np.maximum(smooth @ _weights(), TINY)[:, None] * _taper_correlation()[low - 1 : high + 2]
+    before, peak, after = correlation[:, :-2], correlation[:, 1:-1], correlation[:, 2:]
+    bend = np.minimum(before - 2 * peak + after, -1e-6)
+    shift = np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
+    height = np.clip(peak - 0.25 * (before - after) * shift, 0, 1)  # over 1 in a dip between syllables
+    top = np.where((peak >= before) & (peak >= after), height, 0)
     lags = np.arange(low, high + 1)
-    # An octave up costs nothing, an octave down 0.03: else a period counts as well as its multiples.
-    rated = correlation[:, low : high + 1] - 0.03 * np.log2(lags / low).astype(np.float32)
-    rows, best = np.arange(len(rated)), rated.argmax(axis=1) + low
-    before, peak, after = (correlation[rows, best + shift] for shift in (-1, 0, 1))
-    bend = before - 2 * peak + after
-    shift = np.where(bend < -1e-6, 0.5 * (before - after) / np.where(bend < -1e-6, bend, 1), 0)
-    lag = best + np.clip(shift, -0.5, 0.5)
-    return np.clip(peak, 0, 1).astype(np.float32), (12 * np.log2(RATE / 62.5 / lag)).astype(np.float32)
+    # Each octave down costs something: else the multiples of a period count as well as the period.
+    best = (top - OCTAVE * np.log2(lags / low)).argmax(axis=1)
+    rows = np.arange(len(power))
+    lag = lags[best] + shift[rows, best]
+    return top[rows, best].astype(np.float32), (12 * np.log2(RATE / 62.5 / lag)).astype(np.float32)
 
 
 def _shape(power: Array, mel: Array) -> Array:
@@ -249,6 +254,22 @@ def _taper_correlation() -> Array:
     correlation = np.fft.irfft(power, FFT)[: LAGS[1] + 2]
     relative: Array = (correlation / correlation[0]).astype(np.float32)
     return relative
+
+
+@cache
+def _low_pass() -> Array:
+    """Gain of each bin in the search for the pitch: 1 up to half of `PITCH_BAND_HZ`, then falling to 0."""
+    hertz = np.fft.rfftfreq(FFT, 1 / RATE)
+    gains: Array = np.clip(2 - 2 * hertz / PITCH_BAND_HZ, 0, 1).astype(np.float32)
+    return gains
+
+
+@cache
+def _weights() -> Array:
+    """What each bin of a power spectrum adds to the autocorrelation at lag 0."""
+    weights = np.full(FFT // 2 + 1, 2 / FFT, np.float32)
+    weights[[0, -1]] = 1 / FFT
+    return weights
 
 
 @cache

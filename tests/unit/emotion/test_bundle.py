@@ -1,0 +1,161 @@
+import json
+import pickle
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from services.emotion.bundle import DEMO, MANIFEST, WEIGHTS, BundleError, load_bundle, save_bundle
+from streams.domain.schemes import EMODB
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in (MANIFEST, WEIGHTS):
+        (tmp_path / name).write_bytes((DEMO / name).read_bytes())
+    return tmp_path
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def edit_arrays(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    """Change the weights and keep the manifest's sha256 true, as a faulty trainer would."""
+    arrays = {name: array.copy() for name, array in load((folder / WEIGHTS).read_bytes()).items()}
+    change(arrays)
+    (folder / WEIGHTS).write_bytes(save(arrays))
+    resign(folder)
+
+
+def resign(folder: Path) -> None:
+    edit(folder, lambda it: it.update(weights_sha256=sha256((folder / WEIGHTS).read_bytes()).hexdigest()))
+
+
+def test_the_demo_bundle_is_small_for_demonstrations_and_tells_its_scheme() -> None:
+    bundle = load_bundle(DEMO)
+    assert bundle.manifest.limits.demo_only
+    assert bundle.manifest.scheme.name == EMODB.name
+    assert bundle.manifest.scheme.heads == EMODB.heads()
+    assert sum(file.stat().st_size for file in DEMO.iterdir()) < 5_000_000
+    assert bundle.manifest.training.speakers == ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+
+
+def test_the_demo_bundles_scores_stand_with_their_intervals_above_chance() -> None:
+    scores = load_bundle(DEMO).manifest.scores
+    assert scores.keys() == EMODB.heads().keys()
+    for head, classes in EMODB.heads().items():
+        assert 1 / len(classes) < scores[head]["uar"].low <= scores[head]["uar"].value <= scores[head]["uar"].high
+
+
+def test_the_card_opens_with_what_the_bundle_cannot_do() -> None:
+    opening = " ".join((DEMO / "CARD.md").read_text().split("\n\n")[1].split())
+    for words in (
+        "Acted, ten speakers, single sentences",
+        "Valence and arousal are a table of the category",
+        "agreement between heads confirms nothing",
+        "No class means 'very negative'",
+        "shows the wiring and **must not score real customers**",
+    ):
+        assert words in opening
+    assert load_bundle(DEMO).sha256 in (DEMO / "CARD.md").read_text()
+
+
+def test_a_saved_bundle_loads_as_it_was(tmp_path: Path) -> None:
+    demo = load_bundle(DEMO)
+    again = save_bundle(tmp_path, demo.manifest, demo.heads)
+    assert again.manifest == demo.manifest
+    assert again.sha256 == demo.sha256
+    np.testing.assert_array_equal(again.heads.dual, demo.heads.dual)
+
+
+def test_the_digest_covers_both_files(copy: Path) -> None:
+    before = load_bundle(copy).sha256
+    edit(copy, lambda it: it.update(name="other"))
+    renamed = load_bundle(copy).sha256
+    edit_arrays(copy, lambda it: it["intercept"].__setitem__(0, 1.0))
+    assert len({before, renamed, load_bundle(copy).sha256}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda it: it.update(format=2), r"bundle\.json: format 2, this version reads 1"),
+        (lambda it: it.update(surprise=1), r"bundle\.json: .*surprise"),
+        (lambda it: it.pop("limits"), r"bundle\.json: .*limits"),
+        (lambda it: it.update(feature="functionals-0"), r"bundle\.json: made for features functionals-0"),
+        (lambda it: it.update(rate=16000), r"bundle\.json: made for features functionals-1 at 16000 Hz"),
+        (lambda it: it.update(name="../etc"), r"bundle\.json: name must be letters"),
+        (lambda it: it["scheme"].update(heads={}), r"bundle\.json: .*no heads"),
+        (lambda it: it["scheme"]["heads"].update({"category.full": ["a", "a"]}), "two or more different classes"),
+        (lambda it: it["scheme"]["heads"].pop("arousal.full"), r"heads\.safetensors: array 'dual' must be"),
+        (lambda it: it.update(weights_sha256="0" * 64), r"heads\.safetensors: its sha256 is not the one"),
+    ],
+)
+def test_a_bad_manifest_is_refused_with_its_file_and_fault(
+    copy: Path, change: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    edit(copy, change)
+    with pytest.raises(BundleError, match=complaint):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda it: it.pop("gamma"), "'gamma' must be float64 (1,), is missing"),
+        (lambda it: it.update(mean=it["mean"][1:]), "'mean' must be float64 (822,), is float64 (821,)"),
+        (lambda it: it.update(dual=it["dual"].astype(np.float32)), "array 'dual' must be float64"),
+        (lambda it: it["support"].__setitem__((0, 0), np.nan), "'support' holds values that are no numbers"),
+        (lambda it: it["scale"].__setitem__(0, 0), "scale, sharpness and gamma must be positive"),
+    ],
+)
+def test_bad_arrays_are_refused_even_where_their_checksum_is_right(
+    copy: Path, change: Callable[[dict[str, np.ndarray]], object], complaint: str
+) -> None:
+    edit_arrays(copy, change)
+    with pytest.raises(BundleError, match=re.escape(complaint)):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=re.escape(str(copy / name))):
+        load_bundle(copy)
+
+
+def test_a_pickle_is_never_opened(copy: Path) -> None:
+    (copy / WEIGHTS).write_bytes(pickle.dumps({"mean": [1.0]}))
+    resign(copy)
+    with pytest.raises(BundleError, match=r"heads\.safetensors"):
+        load_bundle(copy)
+
+
+def test_a_manifest_that_is_no_json_is_refused(copy: Path) -> None:
+    (copy / MANIFEST).write_bytes(b"\xff{")
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        load_bundle(copy)
+
+
+def test_a_flipped_byte_of_the_weights_is_noticed(copy: Path) -> None:
+    weights = bytearray((copy / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (copy / WEIGHTS).write_bytes(weights)
+    with pytest.raises(BundleError, match="sha256"):
+        load_bundle(copy)
+
+
+def test_the_manifest_says_what_scores_it_was_given() -> None:
+    manifest = load_bundle(DEMO).manifest
+    assert msgspec.json.decode((DEMO / MANIFEST).read_bytes())["scores"]["arousal.full"]["uar"] == msgspec.to_builtins(
+        manifest.scores["arousal.full"]["uar"]
+    )
