@@ -8,24 +8,31 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import OperationalError
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def migrate(address: str, revision: str = "head") -> None:
-    """Bring the database at `address` (as libpq takes it) up to `revision`; several at once take turns.
+class MigrationError(RuntimeError):
+    """The database could not be brought to a revision; it is at the last one that went through."""
 
-    Raises FileNotFoundError where the package was installed without its migrations.
+
+def migrate(address: str, revision: str = "head", *, down: bool = False) -> None:
+    """Bring the database at `address` (as libpq takes it) to `revision`; several processes at once take turns.
+
+    Raises MigrationError where the server cannot be reached or a lock is not had in 4 s: try again.
     """
-    command.upgrade(alembic_config(address), revision)
+    config = alembic_config(address)
+    try:
+        (command.downgrade if down else command.upgrade)(config, revision)
+    except OperationalError as error:
+        raise MigrationError(f"cannot migrate the database: {' '.join(str(error.orig).split())}") from None
 
 
 def alembic_config(address: str) -> Config:
-    """Alembic's configuration for a database, for its commands other than `upgrade`."""
+    """Alembic's configuration for a database, for its commands other than `upgrade` and `downgrade`."""
     if not (_ROOT / "migrations" / "env.py").exists():
-        raise FileNotFoundError(
-            f"{_ROOT / 'migrations'} is missing: install Undertone from a checkout (pip install -e .)"
-        )
+        raise MigrationError(f"{_ROOT / 'migrations'} is missing: install from a checkout (pip install -e .)")
     config = Config(toml_file=_ROOT / "pyproject.toml", attributes={"address": address})
     config.set_main_option("script_location", str(_ROOT / "migrations"))
     return config

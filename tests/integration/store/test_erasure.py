@@ -1,0 +1,148 @@
+"""Erasing a call on request: everything, under every epoch, with a receipt."""
+# ruff: noqa: ANN401 - what a test asks of the two worlds is its type
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import select
+
+from streams.domain.privacy import Epoch, pseudonym
+from streams.store.erasure import BrokerDelays, erase
+from streams.store.pseudonyms import look_up
+from streams.store.tables import audit, erasures
+from streams.topics import TOPICS
+
+AT = datetime(2026, 11, 3, 12, tzinfo=UTC)
+OLD = Epoch("2026-10", b"o" * 32, datetime(2026, 10, 1, tzinfo=UTC))
+NEW = Epoch("2026-11", b"n" * 32, datetime(2026, 11, 1, tzinfo=UTC))
+EPOCHS = (OLD, NEW)
+CALL_ID = "+49 30 901820 / Erika Mustermann"
+
+
+async def test_a_call_is_erased_under_whichever_epoch_it_has(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(OLD, CALL_ID)
+    await world.store.save([world.checkpoint(7, name), world.checkpoint(7, world.OTHER)])
+    await world.record([world.label("w1", name)], [world.escalation("e1", name), world.escalation("e2", name)])
+    await world.send("e1")
+
+    receipt = await erase(world.database, CALL_ID, EPOCHS, at=AT)
+
+    found = {part.epoch: part.deleted for part in receipt.parts}
+    assert receipt.known
+    assert (found["2026-10"].calls, found["2026-10"].labels, found["2026-10"].escalations) == (1, 1, 2)
+    assert found["2026-10"].retracted == 1
+    assert found["2026-11"].rows == 0
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(world.OTHER) == {"calls": 1, "labels": 0, "escalations": 0}
+    assert [escalation.retracted for escalation in await world.queued()] == [True]
+
+
+async def test_a_running_call_is_not_written_again(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(NEW, CALL_ID)
+    await world.store.save([world.checkpoint(7, name)])
+    await erase(world.database, CALL_ID, EPOCHS, at=AT)
+
+    assert await world.store.save([world.checkpoint(8, name)]) == {name}
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
+
+
+async def test_a_call_that_nobody_has_read_yet_never_opens(postgres_world: Any) -> None:
+    world = postgres_world
+    receipt = await erase(world.database, CALL_ID, EPOCHS, at=AT)
+
+    assert not receipt.known
+    names = [pseudonym(epoch, CALL_ID) for epoch in EPOCHS]
+    assert await world.store.save([world.checkpoint(8, name) for name in names]) == set(names)
+
+
+async def test_erasing_twice_retracts_once_and_is_on_record_twice(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(NEW, CALL_ID)
+    await world.store.save([world.checkpoint(7, name)])
+    await world.record([], [world.escalation("e1", name)])
+    await world.send("e1")
+    first = await erase(world.database, CALL_ID, EPOCHS, at=AT)
+    second = await erase(world.database, CALL_ID, EPOCHS, at=AT)
+
+    assert (first.known, second.known) == (True, False)
+    assert len(await world.queued()) == 1
+    assert len(await world._rows(select(erasures))) == 4
+    assert {(row.action, row.actor) for row in await world._rows(select(audit))} == {("call.erased", "erase")}
+
+
+async def test_a_lost_commit_reply_changes_no_receipt(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(NEW, CALL_ID)
+    await world.store.save([world.checkpoint(7, name)])
+
+    class Doubting:
+        """Runs every transaction twice, as if the first reply had been lost."""
+
+        async def transaction(self, work: Any) -> Any:
+            await world.database.transaction(work)
+            return await world.database.transaction(work)
+
+    receipt = await erase(Doubting(), CALL_ID, EPOCHS, at=AT)  # type: ignore[arg-type] - as far as it is used
+
+    assert receipt.known
+    assert len(await world._rows(select(erasures))) == 2
+
+
+async def test_the_receipt_says_when_each_topic_has_lost_the_call(postgres_world: Any) -> None:
+    delays = BrokerDelays(check_interval_ms=300_000, file_delete_ms=60_000)
+    receipt = await erase(postgres_world.database, CALL_ID, EPOCHS, at=AT, delays=delays)
+
+    lives = {topic: at - AT for topic, at in receipt.gone_at.items()}
+    assert lives.keys() == {topic.name for topic in TOPICS}
+    assert lives["calls.v1"] == lives["windows.v1"] == timedelta(minutes=60 + 5 + 5 + 1)
+    assert lives["labels.v1"] == lives["escalations.v1"] == timedelta(days=7, minutes=60 + 5 + 1)
+
+
+async def test_no_raw_id_is_left_anywhere_in_the_database(postgres_world: Any, migrated: str) -> None:
+    name = pseudonym(NEW, CALL_ID)
+    await postgres_world.store.save([postgres_world.checkpoint(7, name)])
+    await look_up(postgres_world.database, CALL_ID, EPOCHS)
+    await erase(postgres_world.database, CALL_ID, EPOCHS, at=AT)
+
+    everything = _dump(migrated)
+    assert name in everything
+    assert "Mustermann" not in everything
+    assert "901820" not in everything
+
+
+async def test_a_lookup_is_on_record_and_says_which_name_is_known(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(OLD, CALL_ID)
+    await world.store.save([world.checkpoint(7, name)])
+
+    found = await look_up(world.database, CALL_ID, EPOCHS)
+
+    assert [(each.epoch, each.call, each.known) for each in found] == [
+        ("2026-10", name, True),
+        ("2026-11", pseudonym(NEW, CALL_ID), False),
+    ]
+    assert await world.audited() == [("call.looked_up", name)]
+
+
+async def test_a_lookup_of_an_unknown_call_is_on_record_too(postgres_world: Any) -> None:
+    found = await look_up(postgres_world.database, CALL_ID, EPOCHS)
+
+    assert not any(each.known for each in found)
+    assert await postgres_world.audited() == [("call.looked_up", None)]
+
+
+def _dump(url: str) -> str:
+    """Every value of every table."""
+    with psycopg.connect(url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        every = [sql.SQL("SELECT to_jsonb(t) FROM {} t").format(sql.Identifier(name)) for (name,) in names]
+        return json.dumps([connection.execute(query).fetchall() for query in every], default=str)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
+async def test_the_audit_trail_refuses_change(postgres_world: Any, migrated: str, statement: str) -> None:
+    await look_up(postgres_world.database, CALL_ID, EPOCHS)
+
+    with psycopg.connect(migrated) as connection, pytest.raises(psycopg.Error, match="append-only"):
+        connection.execute(statement.encode())
