@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.standalone.places import free_port
 from services.standalone.postgres import address, server, wait_until_ready
 from services.standalone.processes import kill, running
+from streams.store.calls import PostgresCalls
 from streams.store.database import Database, StoreError
 
 ONE = select(1)
@@ -129,6 +130,30 @@ async def test_connections_carry_our_limits_and_the_address_may_change_them(migr
     assert await theirs.transaction(limits) == ["15s", "1s", "1min", "mine"]
     await ours.close()
     await theirs.close()
+
+
+class Doubting:
+    """Runs every transaction twice, as if the reply to its first COMMIT had been lost."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def transaction(self, work: Any) -> Any:
+        await self.database.transaction(work)
+        return await self.database.transaction(work)
+
+
+async def test_a_lost_reply_to_a_commit_changes_nothing(postgres_world: Any) -> None:
+    world = postgres_world
+    doubting = PostgresCalls(Doubting(world.database))  # type: ignore[arg-type] - as far as it is used
+    await doubting.save([world.checkpoint(7), world.checkpoint(7, world.OTHER)])
+    await world.record([world.label("w1")], [world.escalation("e1")])
+    await world.send("e1")
+    await doubting.withdraw(world.CALL, partition=3, next_offset=9, at=world.AT)
+
+    assert (await world.store.load([world.OTHER]))[world.OTHER].next_offset == 7
+    assert await world.audited() == [("call.withdrawn", world.CALL)]
+    assert [each.retracted for each in await world.queued()] == [True]
 
 
 async def test_writers_of_the_same_calls_in_any_order_never_wait_for_each_other(postgres_world: Any) -> None:
