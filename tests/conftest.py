@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from services.standalone.kafka import kafka as running_kafka
 from services.standalone.postgres import create_database
 from services.standalone.postgres import postgres as running_postgres
+from streams.store.migrate import migrate
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT.parent / "shared" / "data"
@@ -49,9 +49,7 @@ def migrated(postgres_server: str, migrated_template: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: str) -> str:
     """Name of the database that `migrated` copies."""
-    url = create_database(postgres_server, "migrated")
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"UNDERTONE_POSTGRES": url}, check=True)
+    migrate(create_database(postgres_server, "migrated"))
     return "migrated"
 
 
@@ -100,6 +98,8 @@ def _is_here(what: str) -> bool:
     """Whether the recordings, the operating system or the tool of this name are there."""
     if what == "recordings":
         return RECORDINGS.is_dir()
+    if what == "asyncapi":
+        return (ROOT / "ops/docs/asyncapi/node_modules/@asyncapi/parser").is_dir()
     if what == "linux":
         return sys.platform == what
     return shutil.which(what) is not None

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -56,9 +56,9 @@ class Supervisor:
         for kept in self._kept.values():
             self._look_at(kept)
 
-    def stop(self, names: Iterable[str] | None = None, *, grace_s: float = 15) -> None:
+    def stop(self, names: Collection[str] | None = None, *, grace_s: float = 15) -> None:
         """Stop these programs (all of them where none are named), all at once, and watch them no longer."""
-        leaving = [self._kept.pop(name) for name in (list(self._kept) if names is None else names)]
+        leaving = [self._kept.pop(name) for name in list(self._kept) if names is None or name in names]
         running = [(kept.program, kept.process) for kept in leaving if kept.process is not None]
         for program, process in running:
             if process.poll() is None:
