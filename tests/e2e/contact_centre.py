@@ -1,0 +1,81 @@
+"""A contact centre on this machine: the whole stack, and calls published to it."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import dict_row
+
+from services.recordings import call_records, open_recording
+from services.standalone.stack import Stack
+from streams.domain.privacy import pseudonym
+from streams.domain.records import CallRecord, Consent, Notice, Purpose, Role, Started
+from streams.kafka.connection import connection
+from streams.kafka.producer import KafkaSender
+from streams.kafka.publish import publish
+from streams.store.epochs import read_epochs
+
+SAMPLES = Path(__file__).parents[2] / "services" / "standalone" / "samples"
+ROLES = (Role.AGENT, Role.CUSTOMER)
+PATIENCE_S = 90  #: for a killed worker to be noticed, started again and given its partitions back
+
+
+@dataclass(slots=True)
+class Site:
+    """A contact centre on this machine."""
+
+    stack: Stack
+    ids: dict[str, str] = field(default_factory=dict)  #: pseudonym -> call id
+
+    def started(self, *, consents: bool = True) -> Started:
+        at = datetime.now(UTC)
+        grant = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=at)
+        return Started("demo", ROLES, "en", Notice("test", "1", "en", at), (grant,) if consents else ())
+
+    def told(self, recording: Path, started: Started | None = None) -> list[CallRecord]:
+        call_id = f"call-{uuid.uuid4()}"
+        at = datetime.now(UTC)
+        return list(call_records(open_recording(recording), call_id=call_id, started=started or self.started(), at=at))
+
+    async def publish(self, records: Sequence[CallRecord], speed: float = 0) -> str:
+        """Publish a call; its pseudonym."""
+        async with KafkaSender(connection(self.stack.settings)) as sender:
+            await publish(records, sender, speed=speed)
+        return self.name(records[0].call_id)
+
+    def name(self, call_id: str) -> str:
+        return pseudonym(read_epochs(self.stack.settings.epochs)[-1], call_id)
+
+    def rows(self, query: str, *arguments: object) -> list[dict[str, object]]:
+        with psycopg.connect(self.stack.settings.postgres.get_secret_value(), row_factory=dict_row) as connection:
+            return connection.execute(query.encode(), arguments).fetchall()
+
+    async def until(self, query: str, *arguments: object) -> list[dict[str, object]]:
+        """The query's rows, as soon as there are any."""
+        rows = await self.eventually(lambda: self.rows(query, *arguments))
+        assert rows, f"nothing within {PATIENCE_S} s: {query}"
+        return rows
+
+    async def eventually(self, look: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (seen := look()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        return seen
+
+    async def settled(self, call: str) -> dict[str, object]:
+        """The call's row once it is over and each of its windows has a label row, and what is due is sent."""
+        (row,) = await self.until("SELECT * FROM calls WHERE call = %s AND ended_at IS NOT NULL", call)
+        window_ms = dict(row["fates"])["1 customer"].get("window", 0)  # type: ignore[call-overload]
+        await self.until(
+            "SELECT 1 WHERE (SELECT coalesce(sum(end_ms - start_ms), 0) FROM labels WHERE call = %s) = %s"
+            " AND NOT EXISTS (SELECT FROM outbox WHERE call = %s AND sent_at IS NULL)",
+            call,
+            window_ms,
+            call,
+        )
+        return row
