@@ -95,11 +95,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_here(what: str) -> bool:
-    """Whether the recordings, the operating system or the tool of this name are there."""
-    if what == "recordings":
-        return RECORDINGS.is_dir()
-    if what == "asyncapi":
-        return (ROOT / "ops/docs/asyncapi/node_modules/@asyncapi/parser").is_dir()
-    if what == "linux":
-        return sys.platform == what
-    return shutil.which(what) is not None
+    """Whether the recordings, the operating system, AsyncAPI's parser or the tool of this name are there."""
+    folders = {"recordings": RECORDINGS, "asyncapi": ROOT / "ops/docs/asyncapi/node_modules"}
+    if what in folders:
+        return folders[what].is_dir()
+    return sys.platform == what or shutil.which(what) is not None

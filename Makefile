@@ -1,0 +1,44 @@
+# Everything is set up by the target that needs it: Python >= 3.11 with pip and venv is all that must be there.
+# A second run of a target finds its stamp in .venv and starts at once.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check
+
+# `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
+	&& echo $$each && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+CHANNELS ?= agent,customer
+SPEED ?= 0
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo CALL=path.wav CHANNELS=agent,customer SPEED=1 plays a recording of your own in real time"
+
+demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
+	@$(BIN)/python -m services.cli demo $(if $(CALL),--call "$(CALL)") --channels "$(CHANNELS)" --speed "$(SPEED)"
+
+test: $(VENV)/test.stamp  ## run every test, those against real Kafka and PostgreSQL included
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/test.stamp  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable '.[standalone]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --editable '.[standalone,plot,train]' --group test --group check
+	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 with venv is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
