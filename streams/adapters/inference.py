@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import groupby
 from typing import Any, Self, TypeVar
 
@@ -146,7 +147,7 @@ class InferenceClient:
         header, body = _request(windows)
         headers = {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"}
         url = f"{self._address}/v2/models/{model.name}/infer"
-        async with self._session.post(url, data=header + body, headers=headers) as response:
+        async with self._session.post(url, data=BytesIO(header + body), headers=headers) as response:
             if response.status in REFUSALS:
                 return model, None
             reply = _reply(await self._read(response), response.headers.get(HEADER_LENGTH), len(windows), model)

@@ -1,0 +1,104 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from services.emotion.bundle import Bundle
+
+Serving = Callable[..., AbstractAsyncContextManager[TestServer]]
+INFER = "/v2/models/demo/infer"
+
+
+async def test_a_request_over_the_limit_is_refused_unread(serving: Serving, demo: Bundle) -> None:
+    async with serving(demo, max_request_bytes=2048) as server, aiohttp.ClientSession() as session:
+        response = await session.post(server.make_url(INFER), data=bytes(2049))
+        assert response.status == 413
+        assert "error" in await response.json()
+
+
+async def test_requests_over_the_queues_limit_are_told_when_to_come_again(serving: Serving, demo: Bundle) -> None:
+    async with (
+        serving(demo, max_request_bytes=2048, max_queued_bytes=2048) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        release = asyncio.Event()
+        arrived = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"{"
+            arrived.set()
+            await release.wait()
+            yield bytes(9)
+
+        async def first() -> int:
+            headers = {"Content-Length": "10"}
+            async with session.post(server.make_url(INFER), data=slowly(), headers=headers) as response:
+                return response.status
+
+        held = asyncio.create_task(first())
+        await arrived.wait()
+        response = await _until(429, lambda: session.post(server.make_url(INFER), data=bytes(2040)))
+        assert response.headers["Retry-After"] == "1"
+        assert "try again" in (await response.json())["error"]
+        release.set()
+        assert await held == 400
+        async with session.post(server.make_url(INFER), data=bytes(2040)) as later:
+            assert later.status == 400  # room again, and the fault is the request's own
+
+
+async def _until(status: int, ask: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
+    """Ask until the server has seen what was sent before."""
+    while (response := await ask()).status != status:
+        await asyncio.sleep(0.01)
+    return response
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/other", 404),
+        ("GET", "/v2/models/demo/versions/2", 404),
+        ("GET", "/v3", 404),
+        ("DELETE", "/v2", 405),
+        ("POST", INFER, 400),
+    ],
+)
+async def test_every_refusal_is_json_with_its_reason(
+    serving: Serving, demo: Bundle, method: str, path: str, status: int
+) -> None:
+    async with serving(demo) as server, aiohttp.ClientSession() as session:
+        response = await session.request(method, server.make_url(path))
+        assert response.status == status
+        assert (await response.json()).keys() == {"error"}
+
+
+@pytest.mark.parametrize("length", ["-1", "9e9", "99", "x"])
+async def test_a_header_length_that_cannot_be_is_refused(serving: Serving, demo: Bundle, length: str) -> None:
+    async with serving(demo) as server, aiohttp.ClientSession() as session:
+        headers = {"Inference-Header-Content-Length": length}
+        async with session.post(server.make_url(INFER), data=b"{}", headers=headers) as response:
+            assert response.status == 400
+            assert "Inference-Header-Content-Length" in (await response.json())["error"]
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(serving: Serving, demo: Bundle) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(3600)
+
+    async with serving(demo, body_timeout_s=0.05) as server, aiohttp.ClientSession() as session:
+        response = await session.post(server.make_url(INFER), data=never())
+        assert response.status == 408
+
+
+async def test_metrics_count_requests_and_windows(serving: Serving, demo: Bundle) -> None:
+    async with serving(demo) as server, aiohttp.ClientSession() as session:
+        await session.post(server.make_url(INFER), data=b"{}")
+        async with session.get(server.make_url("/metrics")) as response:
+            text = await response.text()
+    assert 'undertone_inference_requests_total{status="4xx"} 1.0' in text
+    assert "undertone_ready 1.0" in text
+    assert "undertone_queued_bytes 0.0" in text

@@ -1,0 +1,23 @@
+import pytest
+from pydantic import ValidationError
+
+from services.emotion.bundle import DEMO, BundleError, load_bundle
+from services.inference.__main__ import permitted
+from services.inference.settings import InferenceSettings
+
+
+def test_the_demo_bundle_is_refused_unless_a_setting_names_it() -> None:
+    demo = load_bundle(DEMO)
+    with pytest.raises(BundleError, match=r"must not score real customers.*UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"):
+        permitted(demo, InferenceSettings())
+    assert permitted(demo, InferenceSettings(allow_demo_bundle=True)) is demo
+
+
+def test_a_queue_that_cannot_hold_the_largest_request_is_refused() -> None:
+    with pytest.raises(ValidationError, match="max_queued_bytes must be at least max_request_bytes"):
+        InferenceSettings(max_request_bytes=2048, max_queued_bytes=1024)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERTONE_INFERENCE_PORT", "9000")
+    assert InferenceSettings().port == 9000
