@@ -1,5 +1,6 @@
 """The composition root: builds each stage from its parts, and runs it as a process of its own."""
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
@@ -33,6 +34,7 @@ from streams.store.database import Database
 from streams.store.epochs import read_epochs
 from streams.store.outbox import PostgresOutbox
 from streams.store.outcomes import Outcomes
+from streams.store.retention import prune
 from streams.topics import Topic
 
 NAMES = ("segment", "label", "escalate", "relay")
@@ -46,6 +48,9 @@ _CONSUMER: Mapping[str, Any] = {
     "heartbeat_interval_ms": 2_000,
     "max_poll_interval_ms": 120_000,
 }
+
+
+PRUNE_S = 60.0  #: between two looks for rows that are past their time
 
 
 def group(stage: str) -> str:
@@ -153,16 +158,21 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
     consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
     feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
-    surroundings = Surroundings(parts, liveness, broker.close)
-    return faust.Worker(app, surroundings, feed, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+    services = (Surroundings(parts, liveness, broker.close), feed)
+    return faust.Worker(app, *services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 
 
 def _relay_worker(parts: Parts) -> mode.Worker:
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, waiting=parts.waiting())
     relay = Relay(PostgresOutbox(parts.database, now), parts.sender, parts.metrics, liveness.progressed)
-    return mode.Worker(
-        Surroundings(parts, liveness), _Loop(relay), loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False
-    )
+
+    async def prune_often() -> None:
+        while True:
+            await prune(parts.database)
+            await asyncio.sleep(PRUNE_S)
+
+    services = (Surroundings(parts, liveness), Loop("relay", relay.run), Loop("prune", prune_often))
+    return mode.Worker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 
 
 class _Broker:
@@ -194,7 +204,8 @@ class Surroundings(mode.Service):
         self._parts, self._liveness, self._close = parts, liveness, close
 
     async def on_start(self) -> None:
-        """Serve the probes."""
+        """Watch over the process and serve the probes."""
+        await self.add_runtime_dependency(Loop("liveness", self._liveness.run))
         settings, liveness = self._parts.settings, self._liveness
         if settings.metrics_port:
             self.add_context(
@@ -213,24 +224,17 @@ class Surroundings(mode.Service):
         if self._close is not None:
             await self._close()
 
-    @mode.Service.task
-    async def _watch(self) -> None:
-        try:
-            await self._liveness.run()
-        except Exception as error:  # noqa: BLE001 - the edge of the process
-            fail_stop("liveness", error)
 
+class Loop(mode.Service):
+    """Something that runs until the worker stops, and takes the process with it where it fails."""
 
-class _Loop(mode.Service):
-    """The relay as a service."""
-
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
-        self._relay = relay
+        self._name, self._run = name, run
 
     @mode.Service.task
-    async def _run(self) -> None:
+    async def _forever(self) -> None:
         try:
-            await self._relay.run()
+            await self._run()
         except Exception as error:  # noqa: BLE001 - the edge of the process
-            fail_stop("relay", error)
+            fail_stop(self._name, error)

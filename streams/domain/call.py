@@ -89,8 +89,8 @@ def begin(record: CallRecord, *, call: str, epoch: str) -> Ledger:
     started = record.body
     if not isinstance(started, Started):
         raise UnusableError(Reason.NOT_STARTED, "no `started` came before: publish it first, as ce_sequence 0")
-    if not started.channels or len(set(started.channels)) < len(started.channels):
-        raise UnusableError(Reason.MALFORMED, "`channels` must name each role once, one for each audio channel")
+    if not started.channels or any(started.channels.count(role) > 1 for role in (Role.CUSTOMER, Role.AGENT)):
+        raise UnusableError(Reason.MALFORMED, "`channels` must name a role a channel, customer and agent once at most")
     return Ledger(
         call=call,
         epoch=epoch,

@@ -104,4 +104,5 @@ def _frame(role: Role, turn: Turn | None, heard: Heard, channel: int) -> tuple[T
     kind = heard.kind[channel]
     if role is Role.CUSTOMER:
         return windows.step(turn, kind, start_ms=heard.start_ms, end_ms=heard.end_ms, energy=heard.energy[channel])
-    return None, (Span(heard.start_ms, heard.end_ms, _AGENT[kind]),)
+    fate = Fate.UNKNOWN_ROLE if role is Role.MIXED else _AGENT[kind]
+    return None, (Span(heard.start_ms, heard.end_ms, fate),)

@@ -242,9 +242,13 @@ class Segment:
         if not due:
             return
         with self._metrics.timed("commit_seconds"):
-            await self._store.save([live.checkpoint(part.number) for live in due])
+            gone = await self._store.save([live.checkpoint(part.number) for live in due])
         self._metrics.count("checkpoints", len(due))
+        for call in gone:
+            part.calls.pop(call)  # withdrawn or erased elsewhere: nothing more of it is heard
         for live in due:
+            if live.ledger.call in gone:
+                continue
             live.saved = live.points[0].audio_offset
             self._count_audio(live)
             if live.points[0].ledger.ended_at is not None:

@@ -147,7 +147,8 @@ async def _raise(connection: AsyncConnection, due: Sequence[Escalation]) -> list
     if raised:
         await connection.execute(insert(tables.outbox), [_outbox(escalation) for escalation in raised])
     for escalation in raised:
-        said = {"escalation": escalation.id, "rule": escalation.rule, "severity": escalation.severity}
+        # The trail outlives a withdrawal, so it says that there was an escalation and nothing of what it told.
+        said = {"escalation": escalation.id}
         await audit.append(connection, Action.ESCALATED, Actor.ESCALATE, call=escalation.call, detail=said)
     return raised
 

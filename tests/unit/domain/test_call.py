@@ -155,9 +155,17 @@ def test_a_call_begins_with_started_and_nothing_else() -> None:
     assert refused.value.reason is Reason.NOT_STARTED
 
 
-def test_two_channels_may_not_share_a_role() -> None:
+@pytest.mark.parametrize("role", [Role.CUSTOMER, Role.AGENT])
+def test_two_channels_may_not_hold_the_same_person(role: Role) -> None:
     with pytest.raises(UnusableError):
-        begin(replace(STARTED, channels=(Role.CUSTOMER, Role.CUSTOMER)))
+        begin(replace(STARTED, channels=(role, role)))
+
+
+def test_two_channels_of_which_nobody_knows_who_is_on_them_are_mixed() -> None:
+    unknown = begin(replace(STARTED, channels=(Role.MIXED, Role.MIXED)))
+    ledger, actions = run(record(1, 0, CHUNK), ledger=unknown)
+    assert actions == []
+    assert ledger.fates == {Fate.UNKNOWN_ROLE: 200}
 
 
 bodies = st.sampled_from([CHUNK, Gap(300, "lost"), GRANT, STARTED, replace(CHUNK, rate=16000)])
