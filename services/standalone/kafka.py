@@ -98,7 +98,8 @@ def kafka(folder: Path) -> Iterator[str]:
 def _format(java: tuple[str, ...], settings: Path) -> None:
     """Write the cluster's id into the data folder, once in its life."""
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = (*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings))
+    identity = f"--cluster-id={cluster}"  # one argument: it may begin with a hyphen
+    command = (*java, "kafka.tools.StorageTool", "format", identity, "-c", str(settings))
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr or ended.stdout).strip().splitlines()
