@@ -1,0 +1,113 @@
+"""The `undertone` command: which commands there are, and how each of them ends."""
+
+import logging.config
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from services.commands.faults import explain
+
+#: Command -> the module that has it as `app`, and its help in a line.
+COMMANDS = {
+    "demo": ("services.commands.demo", "Play calls through the whole stream on this machine, and watch."),
+    "up": ("services.standalone.commands", "Run the whole stream on this machine until Ctrl-C."),
+    "doctor": ("services.standalone.commands", "Say what is missing on this machine, and the command that mends it."),
+    "publish": ("services.commands.publish", "Publish recordings as calls."),
+    "subscribe": ("services.commands.subscribe", "Follow escalations as they are raised."),
+    "label": ("services.label_command", "Label a recording without Kafka: a table, and a picture."),
+    "status": ("services.commands.status", "How far each stage is, and what needs looking after."),
+    "topics": ("services.commands.topics", "Show the topics, or make the broker have them."),
+    "pseudonym": ("services.commands.calls", "The pseudonyms of a call; each use goes on record."),
+    "erase": ("services.commands.calls", "Erase everything of a call."),
+    "train": ("services.training.commands", "Train a bundle on acted speech."),
+}
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """Imports a command's module when it is called: help is quick, and an extra is missed by its own commands alone."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(**attributes)
+        for name, (_, line) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=line))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer keeps these types to itself
+        """The command itself in place of its entry in the list."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and load(listed.name or ""), rest
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - as above
+    """The command of this name, its module imported."""
+    module = import_module(COMMANDS[name][0])
+    made = get_command(module.app)
+    found = made.commands.get(name, made) if isinstance(made, TyperGroup) else made
+    found.name = name
+    return found
+
+
+app = typer.Typer(cls=Commands, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.callback(invoke_without_command=True)
+def undertone(
+    context: typer.Context,
+    *,
+    said: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Listens to contact-centre calls and raises an escalation when a customer's voice turns very negative.
+
+    New here? `undertone demo` shows all of it on this machine; nothing else needs to be running.
+    """
+    if said:
+        typer.echo(version("undertone"))
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(args: list[str]) -> int:
+    """Run one command line; its exit status. A user's mistake is one line on stderr and 2."""
+    try:
+        return int(get_command(app).main(args, prog_name="undertone", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        return _refuse(_usage(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # `undertone subscribe | head`
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        return _refuse(line)
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    message = " ".join(error.format_message().split())
+    return f"{message} See `{context.command_path} --help`." if context else message
+
+
+def _refuse(line: str) -> int:
+    typer.secho(line, fg="red", err=True)
+    return USER_ERROR
+
+
+def main() -> None:
+    """Entry point."""
+    _log_quietly()
+    sys.exit(run(sys.argv[1:]))
+
+
+def _log_quietly() -> None:
+    """Warnings of our own; aiokafka says at length and in errors what the command then says in a line."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

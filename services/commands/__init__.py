@@ -1,0 +1,1 @@
+"""What the `undertone` command can do, one module a subject."""

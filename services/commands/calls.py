@@ -1,0 +1,81 @@
+"""`undertone erase` and `undertone pseudonym`: what is done to one call, by the id that the site knows it by."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from services.commands import site
+from streams.domain.privacy import Epoch
+from streams.settings import Settings
+from streams.store.epochs import read_epochs
+from streams.store.erasure import Receipt
+from streams.store.erasure import erase as delete
+from streams.store.pseudonyms import Name, look_up
+
+app = typer.Typer()
+
+CallId = Annotated[str, typer.Argument(help="The call's raw id, as it was published.")]
+
+
+@app.command()
+def erase(call_id: CallId) -> None:
+    """Erase everything of a call from PostgreSQL, at once and for good.
+
+    Escalations of it that were sent are retracted, and no later record opens the call again. What lies in Kafka's
+    topics expires by itself: the receipt says when the last of it is gone.
+
+    For example:
+
+        undertone erase 4711-0815
+    """
+    receipt = asyncio.run(_erase(_checked(call_id), site.settings()))
+    typer.echo(printed(receipt))
+
+
+@app.command()
+def pseudonym(call_id: CallId) -> None:
+    """Print the pseudonyms of a call, by which PostgreSQL and the topics know it.
+
+    Each use is put on record in the audit trail. Exits with 1 where PostgreSQL has nothing of the call.
+
+    For example:
+
+        undertone pseudonym 4711-0815
+    """
+    names = asyncio.run(_look_up(_checked(call_id), site.settings()))
+    for name in names:
+        typer.echo(f"{name.call}  epoch {name.epoch}  {'known' if name.known else 'unknown here'}")
+    if not any(name.known for name in names):
+        raise typer.Exit(1)
+
+
+def printed(receipt: Receipt) -> str:
+    """The receipt, for the person who asked for the erasure."""
+    deleted = [part.deleted for part in receipt.parts]
+    found = f"{sum(each.rows for each in deleted)} rows deleted, {sum(each.retracted for each in deleted)} retracted"
+    lines = [
+        f"Receipt {receipt.id}, {receipt.erased_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"PostgreSQL: {found if receipt.known else 'there was nothing of this call'}; no later record opens it again.",
+        *(f"{topic}: gone by {at:%Y-%m-%d %H:%M:%S} UTC" for topic, at in receipt.gone_at.items()),
+    ]
+    return "\n".join(lines)
+
+
+async def _erase(call_id: str, settings: Settings) -> Receipt:
+    epochs = read_epochs(settings.epochs)
+    async with site.database(settings, "erase") as database:
+        return await delete(database, call_id, epochs, at=datetime.now(UTC))
+
+
+async def _look_up(call_id: str, settings: Settings) -> tuple[Name, ...]:
+    epochs: tuple[Epoch, ...] = read_epochs(settings.epochs)
+    async with site.database(settings, "pseudonym") as database:
+        return await look_up(database, call_id, epochs)
+
+
+def _checked(call_id: str) -> str:
+    if not call_id.isprintable() or not call_id.strip():
+        raise site.SiteError("CALL_ID: must be printable and not empty; give the id that the call was published with")
+    return call_id

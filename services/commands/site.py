@@ -1,0 +1,76 @@
+"""The site that a command works on: its settings, and its servers where they answer."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import psycopg
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from pydantic import ValidationError
+
+from streams.settings import Settings
+from streams.store.database import Database
+
+STACK = Path(".undertone/env")  #: what `undertone up` leaves for commands in other terminals
+ANSWER_S = 5
+
+
+class SiteError(ValueError):
+    """A setting cannot be used, or the server that it names does not answer. Names the setting."""
+
+
+def settings() -> Settings:
+    """Settings from the environment; where it names no server, those of the stack in this folder.
+
+    Never a mixture: one site's database must not meet another's broker.
+    """
+    try:
+        given = Settings()
+        if given.model_fields_set & {"kafka", "postgres"}:
+            return given
+        return Settings(_env_file=STACK)
+    except ValidationError as error:
+        faults = (f"UNDERTONE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise SiteError("; ".join(faults)) from None
+
+
+@contextmanager
+def kafka(chosen: Settings) -> Iterator[None]:
+    """Say which setting to mend where the broker does not answer or refuses."""
+    try:
+        yield
+    except (KafkaConnectionError, NodeNotReadyError, TimeoutError):
+        raise SiteError(
+            f"Kafka does not answer on {chosen.kafka}: {_start('UNDERTONE_KAFKA, UNDERTONE_KAFKA_SECURITY')}"
+        ) from None
+    except KafkaError as error:
+        raise SiteError(f"Kafka on {chosen.kafka} refuses: {type(error).__name__}; see UNDERTONE_KAFKA_*") from None
+
+
+@asynccontextmanager
+async def database(chosen: Settings, command: str) -> AsyncIterator[Database]:
+    """PostgreSQL, seen to answer: the stages would wait for it in place, a person should be told."""
+    address = chosen.postgres.get_secret_value()
+    await _see(address)
+    opened = Database(address, application=f"undertone-{command}", connections=1)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def _see(address: str) -> None:
+    try:
+        async with await psycopg.AsyncConnection.connect(address, connect_timeout=ANSWER_S) as connection:
+            found = await (await connection.execute("SELECT to_regclass('call_state')")).fetchone()
+    except psycopg.ProgrammingError:  # its own words quote the address, password included
+        raise SiteError("UNDERTONE_POSTGRES is no address: postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    except psycopg.OperationalError as error:
+        said = (str(error).strip().splitlines() or ["no answer"])[0]
+        raise SiteError(f"PostgreSQL: {said}: {_start('UNDERTONE_POSTGRES')}") from None
+    if found is None or found[0] is None:
+        raise SiteError("PostgreSQL has no tables of Undertone's: run `alembic upgrade head`")
+
+
+def _start(names: str) -> str:
+    return f"start it (`undertone up`), or correct {names}"
