@@ -21,8 +21,7 @@ FFT = 512  #: FRAME and the longest lag fit without wrapping round
 BANDS = 24
 BAND_HZ = (200.0, 3700.0)  #: inside what a telephone line passes
 CEPSTRA = 13
-FLOOR_DB = -60.0  #: under the window's loud frames: quieter detail is the line's, not the voice's
-ACTIVE_DB = -35.0
+DEPTH_DB = 30.0  #: under a band's loud frames: what is quieter is the line's noise, not the voice
 LAGS = (16, 128)  #: samples: pitch from 500 down to 62.5 Hz
 OCTAVE = 0.03
 PITCH_BAND_HZ = 1500.0
@@ -55,10 +54,11 @@ def contours(samples: Array) -> Contours:
     power: Array = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
     total = power.sum(axis=1)
     loud = max(float(np.percentile(total, 95)), 1e-4 * float(total.max()), TINY)
-    energy = _db(total / loud)  # (frames,)
+    energy = np.maximum(_db(total / loud), -DEPTH_DB)  # (frames,)
     mel = _db(power @ _mel_filters() / loud)  # (frames, BANDS)
+    mel = np.maximum(mel, _percentiles(mel, (0.95,)) - np.float32(DEPTH_DB))
     strength, pitch = _pitch(power)
-    active = energy > ACTIVE_DB
+    active = energy > -DEPTH_DB
     columns = (mel, mel @ _cosines(), _shape(power, mel), _db_ratio(strength)[:, None], energy[:, None])
     return Contours(np.hstack(columns), active, active & (strength > VOICED), pitch)
 
@@ -231,7 +231,7 @@ def _slope(values: Array, at: NDArray[np.int64]) -> float:
 
 
 def _db(ratio: Array) -> Array:
-    decibels: Array = np.maximum(10 * np.log10(np.maximum(ratio, 1e-12)), FLOOR_DB)
+    decibels: Array = 10 * np.log10(np.maximum(ratio, 1e-6))
     return decibels
 
 

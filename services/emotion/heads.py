@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+FAR = 3.0  #: standard deviations; further out a value says that a window is strange, not how angry it is
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -29,8 +31,8 @@ class Heads:
 
 
 def standardised(vectors: NDArray[np.floating], mean: Array, scale: Array) -> NDArray[np.float32]:
-    """Vectors in units of the training windows' spread: (n, values), float32."""
-    return ((vectors - mean) / scale).astype(np.float32)
+    """Vectors in units of the training windows' spread, within +-FAR: (n, values), float32."""
+    return np.clip((vectors - mean) / scale, -FAR, FAR).astype(np.float32)
 
 
 def decisions(heads: Heads, vectors: NDArray[np.floating]) -> dict[str, Array]:

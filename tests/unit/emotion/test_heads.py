@@ -25,7 +25,7 @@ def heads(seed: int, *, sharp: float = 2.0) -> Heads:
 
 def slowly(made: Heads, vector: np.ndarray, column: int) -> float:
     """The machine's formula, term by term."""
-    point = ((vector - made.mean) / made.scale).astype(np.float32)
+    point = np.clip((vector - made.mean) / made.scale, -3, 3).astype(np.float32)
     total = float(made.intercept[column])
     for support, dual in zip(made.support, made.dual[:, column], strict=True):
         distance = sum((float(a) - float(b)) ** 2 for a, b in zip(point, support, strict=True))

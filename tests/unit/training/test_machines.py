@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.emotion.heads import decisions, probabilities, standardised
+from services.training.errors import SchemeError
+from services.training.machines import fit, machine, sharpness, targets
+from streams.domain.schemes import EMODB
+
+LABELS = ["anger", "happiness", "neutral", "sadness"] * 15
+
+
+def clouds(seed: int, *, spread: float = 3.0) -> np.ndarray:
+    """Four overlapping clouds, one a label of `LABELS`: (60, 12)."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(0, spread, (4, 12))
+    return (centres[np.arange(60) % 4] + random.normal(0, 2, (60, 12))).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=15, deadline=None)
+def test_packed_machines_decide_as_scikit_learns(seed: int) -> None:
+    vectors, wanted = clouds(seed), targets(EMODB, LABELS)
+    heads = fit(EMODB, vectors, wanted)
+    unheard = clouds(seed + 1)
+    found = decisions(heads, unheard)
+    points, known = (standardised(each, heads.mean, heads.scale).astype(np.float64) for each in (unheard, vectors))
+    for head, classes in wanted.items():
+        theirs = machine(heads.gamma).fit(known, classes).decision_function(points)
+        ours = found[head] if theirs.ndim == 2 else found[head][:, 1]
+        np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
+def test_labels_become_the_classes_of_every_head() -> None:
+    found = targets(EMODB, ["anger", "happiness", "neutral", "sadness"])
+    named = {head: [classes[at] for at in found[head]] for head, classes in EMODB.heads().items()}
+    assert named == {
+        "category.full": ["anger", "happiness", "neutral", "sadness"],
+        "category.binary": ["emotional", "emotional", "neutral", "emotional"],
+        "valence.full": ["negative", "positive", "neutral", "negative"],
+        "valence.binary": ["negative", "rest", "rest", "negative"],
+        "arousal.full": ["excited", "excited", "neutral", "neutral"],
+    }
+
+
+def test_a_label_that_the_scheme_does_not_know_is_named() -> None:
+    with pytest.raises(SchemeError, match="no class of category for label 'boredom'"):
+        targets(EMODB, [*LABELS, "boredom"])
+
+
+def test_a_class_without_a_recording_is_named() -> None:
+    with pytest.raises(SchemeError, match=r"head category\.full of scheme emodb: no recording of sadness"):
+        targets(EMODB, ["anger", "happiness", "neutral"])
+
+
+def test_a_constant_value_does_no_harm() -> None:
+    vectors = clouds(1)
+    vectors[:, 3] = 7
+    heads = fit(EMODB, vectors, targets(EMODB, LABELS))
+    assert all(np.isfinite(rows).all() for rows in decisions(heads, vectors).values())
+
+
+def test_scores_that_are_often_wrong_are_made_less_certain() -> None:
+    random = np.random.default_rng(3)
+    wanted = {"h": np.arange(400) % 2}
+    margin = np.where(wanted["h"] == 1, 1.0, -1.0)
+    right = {"h": np.stack([-margin, margin], axis=1)}
+    flipped = margin * random.choice([1, -1], 400, p=[0.7, 0.3])
+    doubtful = {"h": np.stack([-flipped, flipped], axis=1)}
+    assert sharpness(doubtful, wanted)[0] == pytest.approx(np.log(0.7 / 0.3) / 2, abs=0.1)
+    assert sharpness(right, wanted)[0] > 15
+
+
+def test_probabilities_come_out_of_a_fitted_bundle() -> None:
+    vectors = clouds(2)
+    heads = fit(EMODB, vectors, targets(EMODB, LABELS))
+    rows = probabilities(heads, decisions(heads, vectors))
+    assert {head: row.shape for head, row in rows.items()} == {
+        head: (60, len(classes)) for head, classes in EMODB.heads().items()
+    }
