@@ -62,7 +62,7 @@ def broker(folder: Path, port: int) -> Program:
 
     Raises StandaloneError where its jars cannot be had or the folder cannot be formatted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the calls' audio lies in it
     data = (folder / "data").resolve()
     settings = folder / "server.properties"
     settings.write_text(_SETTINGS.format(port=port, controller_port=free_port(port + 1), data=data))

@@ -84,6 +84,8 @@ def test_secrets_are_for_their_owner_alone(stack: Running) -> None:
     _, folder = stack
     for name in ("env", "epochs.json", "postgres/password"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
+    for name in ("kafka", "postgres/data"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o700
 
 
 def test_another_terminal_finds_the_stack_through_its_folder(stack: Running) -> None:
