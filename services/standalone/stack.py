@@ -104,8 +104,9 @@ class Incidents:
     def hear(self, incident: Incident) -> None:
         """Take in one incident."""
         self._metrics.count("restarts", program=incident.program)
-        if self.starting:
+        if self.starting:  # where it never gets ready, the last line is the error
             self.heard.append(incident)
+            return
         lines = "".join(f"\n    {line}" for line in incident.log)
         self._told(f"{incident.program} {incident.reason}; it is started again. The end of its log:{lines}")
 

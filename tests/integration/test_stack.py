@@ -24,11 +24,12 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def up(folder: Path) -> subprocess.Popen[str]:
+def up(folder: Path, *, demo_bundle: bool = True) -> subprocess.Popen[str]:
     """`undertone up` as from a terminal, its output in a file."""
+    bundle = ["--demo-bundle"] if demo_bundle else []
     with (folder.parent / "up.txt").open("w") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "services.standalone", "up", "--demo-bundle", "--folder", str(folder)],
+            [sys.executable, "-m", "services.standalone", "up", *bundle, "--folder", str(folder)],
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
@@ -119,6 +120,16 @@ def test_ctrl_c_stops_every_process_and_the_folder_is_free_again(stack: Running)
     assert process.wait(60) == 0
     assert (folder.parent / "up.txt").read_text().endswith("stopped\n")
     assert [program for program in everything if program.is_running()] == []
+
+
+def test_a_stack_that_cannot_start_says_why_in_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = up(tmp_path / "state", demo_bundle=False)
+    assert process.wait(120) == 1
+    *before, last = (tmp_path / "up.txt").read_text().splitlines()
+    assert all(line.startswith(("PostgreSQL on", "Kafka on")) for line in before)
+    assert last.startswith("inference does not start: ")
+    assert "UNDERTONE_INFERENCE_BUNDLE" in last
+    assert not any(str(tmp_path) in " ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
 
 
 def test_a_taken_port_is_gone_around(tmp_path: Path) -> None:
