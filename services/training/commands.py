@@ -10,7 +10,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from services.emotion.bundle import Bundle
-from services.training.errors import TrainingError
 
 app = typer.Typer()
 
@@ -26,13 +25,7 @@ def train(corpus: Corpus, out: Out, name: Name = "demo", leave_out: LeaveOut = N
 
     Example: undertone train emodb4 bundles/mine --leave-out 03 --leave-out 08
     """
-    try:
-        made = _train(corpus, out, name, tuple(leave_out or ()))
-    except ImportError as error:
-        raise _stopped(f"{error.name} is not installed: pip install 'undertone[train]'") from error
-    except TrainingError as error:
-        raise _stopped(str(error)) from error
-    Console().print(_scores(made))
+    Console().print(_scores(_train(corpus, out, name, tuple(leave_out or ()))))
 
 
 def _train(corpus: Path, out: Path, name: str, left_out: tuple[str, ...]) -> Bundle:
@@ -45,11 +38,6 @@ def _train(corpus: Path, out: Path, name: str, left_out: tuple[str, ...]) -> Bun
             return lambda: bar.advance(task)
 
         return train(Plan(corpus, out, name=name, left_out=left_out), progress)
-
-
-def _stopped(why: str) -> typer.Exit:
-    Console(stderr=True).print(why, markup=False, soft_wrap=True)
-    return typer.Exit(1)
 
 
 def _scores(bundle: Bundle) -> Table:

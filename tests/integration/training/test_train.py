@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
+from services.cli import run
 from services.emotion.bundle import DEMO, MANIFEST, load_bundle
 from services.emotion.model import judge
-from services.training.commands import app
 from services.training.corpus import telephone
 from services.training.train import Plan, train
 
@@ -72,10 +71,11 @@ def test_recordings_that_the_bundle_would_not_judge_are_left_out_and_counted(cor
     assert "not used: silent 1" in (tmp_path / "bundle" / "CARD.md").read_text()
 
 
-def test_the_command_writes_a_bundle_and_shows_its_scores(corpus: Path, tmp_path: Path) -> None:
-    ended = CliRunner().invoke(app, [str(corpus), str(tmp_path / "bundle"), "--name", "mine", "--leave-out", "00"])
-    assert ended.exit_code == 0, ended.output
-    assert "arousal.full" in ended.output
+def test_the_command_writes_a_bundle_and_shows_its_scores(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(corpus), str(tmp_path / "bundle"), "--name", "mine", "--leave-out", "00"]) == 0
+    assert "arousal.full" in capsys.readouterr().out
     assert load_bundle(tmp_path / "bundle").manifest.name == "mine"
 
 
@@ -87,12 +87,12 @@ def test_the_command_writes_a_bundle_and_shows_its_scores(corpus: Path, tmp_path
     ],
 )
 def test_what_cannot_be_trained_ends_in_one_line_and_writes_nothing(
-    corpus: Path, tmp_path: Path, options: list[str], complaint: str
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
 ) -> None:
-    ended = CliRunner().invoke(app, [str(corpus), str(tmp_path / "bundle"), *options])
-    assert ended.exit_code == 1
-    assert complaint in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    assert run(["train", str(corpus), str(tmp_path / "bundle"), *options]) == 2
+    refusal = capsys.readouterr().err
+    assert complaint in refusal
+    assert len(refusal.splitlines()) == 1
     assert not (tmp_path / "bundle").exists()
 
 
