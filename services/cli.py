@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
+from typer.main import get_command, get_group
 
 from services.commands.faults import explain
 
@@ -47,10 +47,8 @@ class Commands(TyperGroup):
 def load(name: str) -> Any:  # noqa: ANN401 - as above
     """The command of this name, its module imported."""
     module = import_module(COMMANDS[name][0])
-    made = get_command(module.app)
-    found = made.commands.get(name, made) if isinstance(made, TyperGroup) else made
-    found.name = name
-    return found
+    group = get_group(module.app)  # never the bare command, which would bring completion's options along
+    return group.commands.get(name, group)
 
 
 app = typer.Typer(cls=Commands, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,9 +78,6 @@ def run(args: list[str]) -> int:
         return _refuse(_usage(error))
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:  # `undertone subscribe | head`
-        sys.stdout = None
-        return 0
     except Exception as error:
         line = explain(error)
         if line is None:
@@ -111,3 +106,7 @@ def _log_quietly() -> None:
     """Warnings of our own; aiokafka says at length and in errors what the command then says in a line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    main()

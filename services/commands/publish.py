@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from services.calls import GIVEN_BEFORE, Planned, counted, roles
 from services.commands import site
 from services.commands.moments import moment
-from services.recordings import CHUNK_MS, MAX_CHUNK_MS, Recording, call_records, open_recording
+from services.recordings import CHUNK_MS, MAX_CHUNK_MS, Recording, open_recording
 from streams.adapters.memory_topics import MemoryTopics
-from streams.domain.records import Audio, CallRecord, Consent, Encoding, Notice, Purpose, Role, Started
+from streams.domain import call
+from streams.domain.records import Audio, Consent, Encoding, Notice, Purpose, Role, Started
 from streams.kafka.admin import partitions_of
 from streams.kafka.cloudevents import decode_call, encode_call, partition_of
 from streams.kafka.connection import connection
@@ -28,8 +30,6 @@ from streams.kafka.publish import publish as send
 from streams.settings import Settings
 from streams.topics import CALLS
 
-#: Notice and consent come before the call does, also by a broker's clock that is a little behind this one.
-GIVEN_BEFORE = timedelta(seconds=5)
 PATIENCE_S = 2.0  #: until a progress bar appears
 
 app = typer.Typer()
@@ -45,23 +45,6 @@ class Wire(StrEnum):
 
 class PublishError(ValueError):
     """What was asked for cannot be published. Names the option and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A recording and the call that it is to become."""
-
-    recording: Recording
-    call_id: str
-    started: Started
-    at: datetime
-    chunk_ms: int = CHUNK_MS
-
-    def records(self) -> Iterator[CallRecord]:
-        """The call, record by record."""
-        return call_records(
-            self.recording, call_id=self.call_id, started=self.started, at=self.at, chunk_ms=self.chunk_ms
-        )
 
 
 Files = Annotated[list[Path], typer.Argument(help="Recordings: 8 to 48 kHz, PCM or G.711, 1 or 2 channels.")]
@@ -129,21 +112,6 @@ def publish(
         typer.secho(f"Nothing is scored: {reason}", fg="yellow", err=True)
 
 
-def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
-    """One role a channel: as named, else all `mixed`, which nothing is scored of."""
-    if channels is None:
-        return (Role.MIXED,) * recording.channels
-    try:
-        named = tuple(Role(name.strip()) for name in channels.split(","))
-    except ValueError:
-        raise PublishError(f"--channels {channels!r}: write {', '.join(Role)}, one for each channel") from None
-    if len(named) != recording.channels:
-        raise PublishError(
-            f"{recording.path}: has {recording.channels} channel(s), --channels names {len(named)}; name one for each"
-        )
-    return named
-
-
 def grant(basis: str, given_at: datetime, expires_at: str | None, now: datetime) -> Consent:
     """Consent to be alerted about the customer's emotion."""
     expires = None if expires_at is None else moment(expires_at, "--expires-at")
@@ -155,7 +123,8 @@ def grant(basis: str, given_at: datetime, expires_at: str | None, now: datetime)
 def check(plan: Planned) -> None:
     """Refuse here what the stream would only dead-letter. Raises UnusableError, RecordingError."""
     begins = next(plan.records())
-    decode_call(MemoryTopics().append(encode_call(begins)))
+    read = decode_call(MemoryTopics().append(encode_call(begins)))
+    call.begin(read, call="", epoch="")
 
 
 def unscored(started: Started) -> Iterator[str]:
@@ -189,22 +158,14 @@ async def _publish(plans: Sequence[Planned], settings: Settings, speed: float) -
         typer.echo(f"{said}, partition {partition} of {CALLS.name}")
 
 
-def counted(records: Iterator[CallRecord], advance: Callable[[int], None]) -> Iterator[CallRecord]:
-    """The same records; `advance` hears how many milliseconds each of them holds when it is taken."""
-    for record in records:
-        if isinstance(record.body, Audio):
-            advance(record.body.duration_ms)
-        yield record
-
-
 @contextmanager
-def _progress(total_ms: int) -> Iterator[Callable[[int], None]]:
+def _progress(total_ms: int) -> Iterator[Callable[[Audio], None]]:
     """A bar on stderr, which appears where it takes long and somebody watches."""
     bar = Progress(console=Console(stderr=True), transient=True)
     task = bar.add_task("publishing", total=total_ms)
     start = asyncio.get_running_loop().call_later(PATIENCE_S, bar.start) if bar.console.is_terminal else None
     try:
-        yield lambda ms: bar.advance(task, ms)
+        yield lambda audio: bar.advance(task, audio.duration_ms)
     finally:
         if start is not None:
             start.cancel()

@@ -11,16 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from services.commands import moments, site
-from streams.domain.records import Escalation, Heads
-from streams.domain.rules import likeliest
+from services.wording import STYLES, clock, judgements
+from streams.domain.records import Escalation
 from streams.kafka.cloudevents import decode_escalation
 from streams.kafka.payload import to_json
 from streams.kafka.publish import Since
 from streams.kafka.publish import subscribe as follow
 from streams.settings import Settings
 from streams.topics import ESCALATIONS
-
-STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 
 app = typer.Typer()
 
@@ -68,8 +66,7 @@ def told(escalation: Escalation) -> Text:
     """An escalation for a person: what and where in a line, why below it."""
     raised = f"{escalation.raised_at.astimezone():%H:%M:%S}"
     if escalation.retracted:
-        said = f"retracted: forget escalation {escalation.id} of call {escalation.call[:12]}"
-        return Text.assemble((raised, "dim"), "  ", (said, "magenta"))
+        return Text.assemble(("RETRACTED", "bold magenta"), f"  forget what was raised at {raised}", *_ids(escalation))
     place = f"{clock(escalation.from_ms)}-{clock(escalation.to_ms)}"
     return Text.assemble(
         (raised, "dim"),
@@ -79,16 +76,9 @@ def told(escalation: Escalation) -> Text:
         (f"  ref {escalation.reference}" if escalation.reference else "", "bold"),
         ("  late: over a minute after it was said" if escalation.late else "", "yellow"),
         f"\n          {judgements(escalation.heads)}",
-        (f"\n          escalation {escalation.id}, call {escalation.call[:12]}", "dim"),
+        *_ids(escalation),
     )
 
 
-def judgements(heads: Heads) -> str:
-    """The likeliest class of every full head: "category anger 85 %, valence negative 90 %"."""
-    full = {name.removesuffix(".full"): classes for name, classes in heads.items() if name.endswith(".full")}
-    return ", ".join(f"{name} {likeliest(classes)} {max(classes.values()):.0%}" for name, classes in full.items())
-
-
-def clock(ms: int) -> str:
-    """A place in a call."""
-    return f"{ms // 60_000}:{ms // 1000 % 60:02}"
+def _ids(escalation: Escalation) -> tuple[tuple[str, str]]:
+    return ((f"\n          escalation {escalation.id}, call {escalation.call[:12]}", "dim"),)

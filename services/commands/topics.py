@@ -13,17 +13,12 @@ from streams.kafka.admin import apply_topics, partitions_of
 from streams.settings import Settings
 from streams.topics import MINUTE_MS, TOPICS
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.callback()
 def topics() -> None:
-    """Show the topics, or make the broker have them.
-
-    For example:
-
-        UNDERTONE_KAFKA=broker:9092 undertone topics apply
-    """
+    """Show the topics, or make the broker have them."""
 
 
 @app.command()

@@ -1,0 +1,54 @@
+"""A recording, and the call that it is to become."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.recordings import CHUNK_MS, Recording, call_records
+from streams.domain.records import Audio, CallRecord, Role, Started
+
+#: Notice and consent come before the call does, also by a broker's clock that is a little behind this machine's.
+GIVEN_BEFORE = timedelta(seconds=5)
+
+
+class RolesError(ValueError):
+    """Roles are not what the recording has channels for. Says how to name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A call that is ready to be published."""
+
+    recording: Recording
+    call_id: str
+    started: Started
+    at: datetime
+    chunk_ms: int = CHUNK_MS
+
+    def records(self) -> Iterator[CallRecord]:
+        """The call, record by record."""
+        return call_records(
+            self.recording, call_id=self.call_id, started=self.started, at=self.at, chunk_ms=self.chunk_ms
+        )
+
+
+def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
+    """One role a channel: as named, else all `mixed`, which nothing is scored of. Raises RolesError."""
+    if channels is None:
+        return (Role.MIXED,) * recording.channels
+    try:
+        named = tuple(Role(name.strip()) for name in channels.split(","))
+    except ValueError:
+        raise RolesError(f"--channels {channels}: write {', '.join(Role)}, one for each channel") from None
+    if len(named) != recording.channels:
+        held = f"{recording.channels} channel{'s' * (recording.channels > 1)}"
+        raise RolesError(f"{recording.path}: has {held}, --channels names {len(named)} ({channels}); name one for each")
+    return named
+
+
+def counted(records: Iterator[CallRecord], taken: Callable[[Audio], None]) -> Iterator[CallRecord]:
+    """The same records; `taken` hears of each chunk of audio when it is asked for."""
+    for record in records:
+        if isinstance(record.body, Audio):
+            taken(record.body)
+        yield record

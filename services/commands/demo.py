@@ -1,0 +1,86 @@
+"""`undertone demo`: the whole stream on this machine, played and watched."""
+
+import asyncio
+import json
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.calls import roles
+from services.recordings import open_recording
+from services.standalone.demo import report
+from services.standalone.demo.play import BASIS, NOTICE, Part, fresh, play
+from services.standalone.demo.screen import Screen
+from services.standalone.demo.view import watched
+from services.standalone.samples import SAMPLES
+from streams import usecases
+
+STATE = Path(".undertone/demo")
+RESULT = Path(".undertone/demo.json")
+FAILED = 1
+
+app = typer.Typer()
+
+Call = Annotated[
+    list[Path] | None,
+    typer.Option("--call", help="A recording of your own, 8 to 48 kHz, PCM or G.711; may be repeated."),
+]
+Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent or mixed.")]
+Speed = Annotated[float, typer.Option(min=0, help="1: in real time; 0: as fast as it goes.")]
+
+
+@app.command()
+def demo(call: Call = None, *, channels: Channels = "agent,customer", speed: Speed = 0) -> None:
+    """Play calls through the whole stream on this machine, and watch.
+
+    Starts Kafka, PostgreSQL, the inference service and the workers afresh, publishes two sample calls (or yours),
+    shows each call and every escalation as it is raised, and writes the figures to .undertone/demo.json. Exits with
+    1 where not every millisecond is accounted for.
+
+    For example:
+
+        undertone demo
+
+        undertone demo --call mine.wav --channels customer,agent --speed 1
+    """
+    recordings = [open_recording(path) for path in call or SAMPLES]
+    parts = [Part(each, roles(channels, each)) for each in recordings]
+    screen = Screen(Console(highlight=False), watched(usecases.load(None)["demo"].rules), live=speed > 0)
+    _introduce(screen, parts)
+    with fresh(STATE) as folder:
+        found = asyncio.run(_play(folder, parts, speed, screen))
+    if not _conclude(screen, found):
+        raise typer.Exit(FAILED)
+
+
+def _introduce(screen: Screen, parts: list[Part]) -> None:
+    screen.line("Undertone demo: acted-speech model, to show how the parts work. It must not score real customers.")
+    for part in parts:
+        order = ", ".join(f"channel {number} {role}" for number, role in enumerate(part.roles, 1))
+        screen.line(f"{part.recording.path.name}: {order}. A wrong order would score the agent: see --channels.")
+    screen.line(f"The demo itself gives notice ({NOTICE}) and consent ({BASIS}) for what it plays.\n")
+
+
+async def _play(folder: Path, parts: list[Part], speed: float, screen: Screen) -> report.Report:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    current = asyncio.current_task()
+    if current is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
+    return await play(folder, parts, speed=speed, screen=screen)
+
+
+def _conclude(screen: Screen, found: report.Report) -> bool:
+    """Print the summary and write `demo.json`; whether every millisecond is accounted for."""
+    RESULT.write_text(json.dumps(report.document(found), indent=2) + "\n")
+    screen.line("")
+    screen.console.print(report.table(found))
+    screen.line(report.summary(found))
+    faults = list(report.faults(found))
+    for fault in faults:
+        screen.line(fault, style="red")
+    screen.line(f"Figures: {RESULT}. Logs: {STATE / 'logs'}.")
+    return not faults

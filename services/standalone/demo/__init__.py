@@ -1,0 +1,1 @@
+"""The demo: calls played through a whole stack on this machine, watched, and held against what was published."""
