@@ -41,8 +41,10 @@ def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
     except ValueError:
         raise RolesError(f"--channels {channels}: write {', '.join(Role)}, one for each channel") from None
     if len(named) != recording.channels:
-        held = f"{recording.channels} channel{'s' * (recording.channels > 1)}"
-        raise RolesError(f"{recording.path}: has {held}, --channels names {len(named)} ({channels}); name one for each")
+        held, remedy = f"{recording.channels} channels", "name one for each"
+        if recording.channels == 1:
+            held, remedy = "1 channel", "write customer, or mixed where both speak on it (then nothing is scored)"
+        raise RolesError(f"{recording.path}: has {held}, --channels names {len(named)} ({channels}); {remedy}")
     return named
 
 

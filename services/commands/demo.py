@@ -18,6 +18,7 @@ from services.standalone.demo.screen import Screen
 from services.standalone.demo.view import watched
 from services.standalone.samples import SAMPLES
 from streams import usecases
+from streams.domain.records import Role
 
 STATE = Path(".undertone/demo")
 RESULT = Path(".undertone/demo.json")
@@ -58,11 +59,15 @@ def demo(call: Call = None, *, channels: Channels = "agent,customer", speed: Spe
 
 
 def _introduce(screen: Screen, parts: list[Part]) -> None:
-    screen.line("Undertone demo: acted-speech model, to show how the parts work. It must not score real customers.")
-    for part in parts:
-        order = ", ".join(f"channel {number} {role}" for number, role in enumerate(part.roles, 1))
-        screen.line(f"{part.recording.path.name}: {order}. A wrong order would score the agent: see --channels.")
-    screen.line(f"The demo itself gives notice ({NOTICE}) and consent ({BASIS}) for what it plays.\n")
+    screen.line("Undertone demo: its model learnt from acted speech. It shows how the parts work together;")
+    screen.line("it must not score real customers.", style="yellow")
+    for roles_ in dict.fromkeys(part.roles for part in parts):
+        names = ", ".join(part.recording.path.name for part in parts if part.roles == roles_)
+        order = ", ".join(f"channel {number} {role}" for number, role in enumerate(roles_, 1))
+        wrong = "A wrong order would score the agent: see --channels."
+        nobody = "Nothing of it is scored: no channel is certainly the customer's."
+        screen.line(f"{names}: {order}. {wrong if Role.CUSTOMER in roles_ else nobody}")
+    screen.line(f"The demo itself gives notice ({NOTICE}) and consent ({BASIS}).\n")
 
 
 async def _play(folder: Path, parts: list[Part], speed: float, screen: Screen) -> report.Report:
@@ -77,7 +82,7 @@ def _conclude(screen: Screen, found: report.Report) -> bool:
     """Print the summary and write `demo.json`; whether every millisecond is accounted for."""
     RESULT.write_text(json.dumps(report.document(found), indent=2) + "\n")
     screen.line("")
-    screen.console.print(report.table(found))
+    screen.console.print(*report.tables(found))
     screen.line(report.summary(found))
     faults = list(report.faults(found))
     for fault in faults:

@@ -1,12 +1,14 @@
 """What became of the calls: the figures of `demo.json`, and whether every millisecond is accounted for."""
 
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from services.standalone.demo.board import Row
@@ -115,6 +117,7 @@ def document(report: Report) -> dict[str, Any]:
         "times_real_time": _speed(report),
         "restarts": dict(report.restarts),
         "versions": dict(report.versions),
+        "fates_ms": _together(calls),
         "by_call": [
             {
                 "name": call.name,
@@ -131,19 +134,18 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def table(report: Report) -> Table:
-    """A row a channel: what became of its milliseconds; the call's figures in its first row."""
-    shown = Table("call", "length", "windows", "labels", "abstained", "escalations", "channel", "what became of it")
+def tables(report: Report) -> Iterator[Table]:
+    """A row a call, then a row a channel: what became of its milliseconds."""
+    calls = Table("call", "length", "windows", "labelled", "abstained", "failed", "escalations", box=SIMPLE)
+    channels = Table("call", "channel", "what became of it", box=SIMPLE)
     for call in report.calls:
-        figures = (
-            call.name,
-            clock(call.published_ms),
-            *map(str, (call.windows, call.labels, call.outcomes.get(Outcome.ABSTAINED, 0), len(call.escalations))),
-        )
-        for number, (channel, fates) in enumerate(sorted(call.fates.items())):
-            shown.add_row(*(figures if number == 0 else ("",) * len(figures)), channel, shares(fates))
-        shown.add_section()
-    return shown
+        figures = (call.windows, *(call.outcomes.get(outcome, 0) for outcome in Outcome), len(call.escalations))
+        calls.add_row(call.name, clock(call.published_ms), *map(str, figures))
+        for number, role in enumerate(call.channels):
+            fates = call.fates.get(f"{number} {role}", {})
+            channels.add_row("" if number else call.name, f"{number + 1} {role}", shares(fates))
+    yield calls
+    yield channels
 
 
 def shares(fates: Mapping[str, int]) -> str:
@@ -159,6 +161,15 @@ def summary(report: Report) -> str:
         f"{audio:.1f} s of calls, {report.seconds:.1f} s from the first chunk to the last effect "
         f"({_speed(report):.1f} times real time); dead letters: {report.dead_letters}; restarts: {restarts}."
     )
+
+
+def _together(calls: Sequence[CallReport]) -> dict[str, dict[str, int]]:
+    """Role -> fate -> ms, over all calls."""
+    sums: dict[str, Counter[str]] = {}
+    for call in calls:
+        for channel, fates in call.fates.items():
+            sums.setdefault(channel.partition(" ")[2], Counter()).update(fates)
+    return {role: dict(fates) for role, fates in sums.items()}
 
 
 def _speed(report: Report) -> float:

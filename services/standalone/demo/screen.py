@@ -23,7 +23,7 @@ class Screen:
 
     def line(self, text: str, style: str = "") -> None:
         """Print a line, above the picture where there is one."""
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.console.print(text, style=style, markup=False, soft_wrap=not self.console.is_terminal)
 
     @contextmanager
     def on(self, board: Board) -> Iterator[None]:

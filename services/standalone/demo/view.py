@@ -13,8 +13,10 @@ from streams.domain.rules import Rule, likeliest
 
 BARS = "▁▂▃▄▅▆▇█"
 _MID, _HIGH = 0.35, 0.65  #: from which probability a bar is yellow, red
-_STEADY = 74  #: width of all columns but the bars, with names of 12
 _NAME = 12
+_OTHER = 61  #: columns that everything but the bars needs
+_LEAST_BARS, _MOST_BARS = 8, 24
+_LEGEND = "Bars: one a window, as high as the class above them is likely. Speaks: the louder channel."
 
 Watched = Mapping[str, frozenset[str]]  #: dimension -> classes that the rules look for
 
@@ -31,7 +33,7 @@ def watched(rules: Sequence[Rule]) -> Watched:
 
 def picture(board: Board, looked_for: Watched, *, live: bool, width: int) -> RenderableType:
     """The whole view, for a terminal of `width` columns."""
-    bars = max(4, min(24, (width - _STEADY) // 2))
+    bars = max(_LEAST_BARS, min(_MOST_BARS, (width - _OTHER) // 2))
     table = Table(
         Column("call", max_width=_NAME, no_wrap=True),
         Column("heard", no_wrap=True),
@@ -39,12 +41,12 @@ def picture(board: Board, looked_for: Watched, *, live: bool, width: int) -> Ren
         *(Column(_title(name, looked_for), min_width=bars + 9, no_wrap=True) for name in ("valence", "arousal")),
         Column("labels", justify="right", no_wrap=True),
         box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
         header_style="bold",
     )
     for row in board.values():
         table.add_row(*_cells(row, looked_for, live=live, bars=bars))
-    return Group(table, Text(), *raised(board))
+    return Group(table, Text(_LEGEND, style="dim"), Text(), *raised(board))
 
 
 def raised(board: Board) -> Iterator[Text]:
@@ -88,7 +90,7 @@ def bars_of(labels: Sequence[Label], dimension: str, classes: frozenset[str]) ->
 def _cells(row: Row, looked_for: Watched, *, live: bool, bars: int) -> tuple[RenderableType, ...]:
     at_ms, labels = place_ms(row, live=live), timeline(row)
     return (
-        Text(row.name, overflow="ellipsis"),
+        Text(row.name, overflow="ellipsis", style="bold red" if row.escalations else ""),
         f"{clock(at_ms)}/{clock(row.duration_ms)}",
         Text("over", style="dim") if row.over else Text(speaker(row, at_ms) or "-"),
         *(_course(labels[-bars:], name, looked_for[name], bars) for name in ("valence", "arousal")),
