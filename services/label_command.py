@@ -54,7 +54,7 @@ def label(
             plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png)
     except (BundleError, PlotError, RecordingError, usecases.UseCaseError) as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(2) from error
 
 
 def _use_case(name: str, folder: Path | None) -> usecases.UseCase:

@@ -66,9 +66,9 @@ def _one_line() -> Iterator[None]:
         yield
     except StandaloneError as error:
         typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
         typer.secho(f"{error.name} is not installed: pip install 'undertone[standalone]'", fg="red", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo("stopped")

@@ -98,7 +98,7 @@ def test_another_terminal_finds_the_stack_through_its_folder(stack: Running) -> 
 def test_a_second_stack_in_the_folder_is_refused_in_one_line(stack: Running) -> None:
     _, folder = stack
     refused = CliRunner().invoke(app, ["up", "--demo-bundle", "--folder", str(folder)])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert len(refused.output.splitlines()) == 1
     assert "another stack is running in this folder" in refused.output
 

@@ -50,13 +50,15 @@ class Part:
 
 @contextmanager
 def fresh(folder: Path) -> Iterator[Path]:
-    """An empty folder, this demo's alone. What was played is deleted at the end; logs stay."""
+    """An empty folder, this demo's alone. What was played is deleted however it ends; logs stay."""
     refusal = f"{folder}: another demo is running here. Wait until it is over, or stop it."
     with locked(folder.with_suffix(".lock"), wait=False, refusal=refusal):
         shutil.rmtree(folder, ignore_errors=True)
-        yield folder
-        for kept in ("kafka", "postgres"):
-            shutil.rmtree(folder / kept, ignore_errors=True)
+        try:
+            yield folder
+        finally:
+            for server in ("kafka", "postgres"):
+                shutil.rmtree(folder / server / "data", ignore_errors=True)
 
 
 async def play(folder: Path, parts: Sequence[Part], *, speed: float, screen: Screen) -> Report:

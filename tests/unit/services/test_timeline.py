@@ -113,6 +113,6 @@ def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path) -> None
 )
 def test_what_a_user_gets_wrong_is_one_line(arguments: list[str], message: str) -> None:
     shown = run.invoke(app, arguments)
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert message in shown.stderr
     assert "Traceback" not in shown.stderr
