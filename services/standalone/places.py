@@ -3,9 +3,11 @@
 import fcntl
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 
@@ -47,10 +49,29 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` where nobody listens on it, else any free port of loopback."""
-    if preferred and is_free(preferred):
+    """`preferred` where nobody has it, else any free port of loopback; no other stack of this user is given it too."""
+    if preferred and is_free(preferred) and _claim(preferred):
         return preferred
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if _claim(port):
+            return port
+
+
+#: Held until the process ends: between a look at a port and the server's listening, seconds may pass.
+_CLAIMS: list[IO[str]] = []
+
+
+def _claim(port: int) -> bool:
+    folder = Path(tempfile.gettempdir()) / f"undertone-ports-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = (folder / str(port)).open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _CLAIMS.append(file)
+    return True
