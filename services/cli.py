@@ -12,19 +12,31 @@ from typer.main import get_command, get_group
 
 from services.commands.faults import explain
 
-#: Command -> the module that has it as `app`, and its help in a line.
+#: Command -> the module that has it as `app`, and the first paragraph of its help.
 COMMANDS = {
     "demo": ("services.commands.demo", "Play calls through the whole stream on this machine, and watch."),
-    "up": ("services.standalone.commands", "Run the whole stream on this machine until Ctrl-C."),
+    "up": (
+        "services.standalone.commands",
+        "Run Kafka, PostgreSQL, the inference service and the workers on this machine until Ctrl-C.",
+    ),
     "doctor": ("services.standalone.commands", "Say what is missing on this machine, and the command that mends it."),
-    "publish": ("services.commands.publish", "Publish recordings as calls."),
-    "subscribe": ("services.commands.subscribe", "Follow escalations as they are raised."),
-    "label": ("services.label_command", "Label a recording without Kafka: a table, and a picture."),
-    "status": ("services.commands.status", "How far each stage is, and what needs looking after."),
+    "publish": ("services.commands.publish", "Publish recordings as calls, one each and all at the same time."),
+    "subscribe": ("services.commands.subscribe", "Follow escalations as they are raised, until Ctrl-C."),
+    "label": (
+        "services.label_command",
+        "Label a recording as the live stream would, without Kafka or a database. Nothing is stored.",
+    ),
+    "status": ("services.commands.status", "Show how far each stage is, and what needs looking after."),
     "topics": ("services.commands.topics", "Show the topics, or make the broker have them."),
-    "pseudonym": ("services.commands.calls", "The pseudonyms of a call; each use goes on record."),
-    "erase": ("services.commands.calls", "Erase everything of a call."),
-    "train": ("services.training.commands", "Train a bundle on acted speech."),
+    "pseudonym": (
+        "services.commands.calls",
+        "Print the pseudonyms of a call, by which PostgreSQL and the topics know it.",
+    ),
+    "erase": ("services.commands.calls", "Erase everything of a call from PostgreSQL, at once and for good."),
+    "train": (
+        "services.training.commands",
+        "Train a bundle on acted speech in telephone band, scored on speakers that it never heard.",
+    ),
 }
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -48,7 +60,9 @@ def load(name: str) -> Any:  # noqa: ANN401 - as above
     """The command of this name, its module imported."""
     module = import_module(COMMANDS[name][0])
     group = get_group(module.app)  # never the bare command, which would bring completion's options along
-    return group.commands.get(name, group)
+    found = group.commands.get(name, group)
+    found.name = name
+    return found
 
 
 app = typer.Typer(cls=Commands, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]})

@@ -169,4 +169,5 @@ def _progress(total_ms: int) -> Iterator[Callable[[Audio], None]]:
     finally:
         if start is not None:
             start.cancel()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

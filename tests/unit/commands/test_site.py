@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+
+from services.commands import site
+from services.commands.site import SiteError
+from streams.settings import Settings
+
+STACK = "UNDERTONE_KAFKA=127.0.0.1:1234\nUNDERTONE_POSTGRES=postgresql://u:p@127.0.0.1:5/undertone\n"
+
+
+@pytest.fixture(autouse=True)
+def _stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder in which a stack runs."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    site.STACK.parent.mkdir()
+    site.STACK.write_text(STACK)
+
+
+def test_the_stack_in_this_folder_is_found_without_any_setting() -> None:
+    assert site.settings().kafka == "127.0.0.1:1234"
+
+
+@pytest.mark.parametrize("name", ["UNDERTONE_KAFKA", "UNDERTONE_POSTGRES"])
+def test_an_environment_that_names_a_server_is_never_mixed_with_the_stack(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "elsewhere")
+    chosen = site.settings()
+    assert chosen.kafka != "127.0.0.1:1234"
+    assert "127.0.0.1:5" not in chosen.postgres.get_secret_value()
+
+
+def test_a_broker_that_is_down_or_refuses_is_said_with_the_setting() -> None:
+    with (
+        pytest.raises(SiteError, match=r"does not answer on 127.0.0.1:1234.*UNDERTONE_KAFKA"),
+        site.kafka(site.settings()),
+    ):
+        raise KafkaConnectionError
+    with pytest.raises(SiteError, match="TopicAuthorizationFailedError"), site.kafka(site.settings()):
+        raise TopicAuthorizationFailedError
+
+
+async def test_a_bad_database_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERTONE_POSTGRES", "secret words")
+    with pytest.raises(SiteError, match="UNDERTONE_POSTGRES is no address") as refused:
+        async with site.database(site.settings(), "test"):
+            pass
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,55 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+from rich.console import Console
+
+from services.commands.status import StageStatus, Status, concerns, show
+from streams.store.status import StoreStatus
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+STORE = StoreStatus(
+    calls=3,
+    open_calls=1,
+    oldest_checkpoint_at=NOW - timedelta(seconds=2),
+    tombstones=2,
+    labels={"labelled": 12, "abstained": 1, "failed": 0},
+    escalations=1,
+    unsent=0,
+    oldest_unsent_at=None,
+)
+WELL = Status((StageStatus("segment", "calls.v1", 6, 17),), (), 4, STORE)
+
+
+def test_a_stream_that_gets_on_is_no_concern_though_it_is_behind() -> None:
+    assert not list(concerns(WELL, NOW))
+
+
+def test_a_missing_topic_is_named_with_the_command_that_makes_it() -> None:
+    (worry,) = concerns(replace(WELL, missing_topics=("labels.v1",)), NOW)
+    assert "labels.v1" in worry
+    assert "undertone topics apply" in worry
+
+
+def test_an_escalation_that_waits_for_a_minute_and_a_call_that_stands_still_are_concerns() -> None:
+    stuck = replace(STORE, unsent=1, oldest_unsent_at=NOW - timedelta(minutes=3))
+    stuck = replace(stuck, oldest_checkpoint_at=NOW - timedelta(hours=1))
+    unsent, still = concerns(replace(WELL, store=stuck), NOW)
+    assert "180 s" not in unsent
+    assert "3 min" in unsent
+    assert "60 min" in still
+
+
+def test_a_person_sees_every_figure() -> None:
+    console = Console(file=StringIO(), width=80)
+    show(WELL, ["look here"], NOW, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in (
+        "segment",
+        "17",
+        "3, 1 open, oldest checkpoint 2 s ago",
+        "13: 12 labelled",
+        "dead letters  4",
+        "look here",
+    ):
+        assert part in text
