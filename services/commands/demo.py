@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -71,7 +70,6 @@ def _introduce(screen: Screen, parts: list[Part]) -> None:
 
 
 async def _play(folder: Path, parts: list[Part], speed: float, screen: Screen) -> report.Report:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     current = asyncio.current_task()
     if current is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
