@@ -46,11 +46,11 @@ def escalation_id(call: str, rule: str, window: str) -> str:
 
 #: A run of digits with phone punctuation that no letter or hyphen touches (a UUID's groups are touched).
 _NUMBER = re.compile(r"(?<![\w-])\+?\(?\d(?:[ ().\-/]*\d){6,}(?![\w-])")
-_E164_DIGITS = 15
+_DIGITS = 15 + 2  #: E.164, and the 00 before it
 
 
 def looks_personal(reference: str) -> bool:
-    """Whether `reference` holds what looks like a phone number (7 to 15 digits by themselves) or an e-mail address."""
+    """Whether `reference` holds what looks like a phone number (7 to 17 digits by themselves) or an e-mail address."""
     text = normalize("NFKC", unquote(reference))
     numbers = (sum(map(str.isdigit, found)) for found in _NUMBER.findall(text))
-    return "@" in text or any(digits <= _E164_DIGITS for digits in numbers)
+    return "@" in text or any(digits <= _DIGITS for digits in numbers)

@@ -356,6 +356,7 @@ def test_what_is_wrong_with_a_json_record_is_named_without_its_content(body: obj
 @pytest.mark.parametrize(
     "reference",
     [
+        "0049-170-1234567890",
         "+49 171 5551234",
         "01715551234",
         "(0171) 555-1234",
