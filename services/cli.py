@@ -33,6 +33,7 @@ COMMANDS = {
         "Print the pseudonyms of a call, by which PostgreSQL and the topics know it.",
     ),
     "erase": ("services.commands.calls", "Erase everything of a call from PostgreSQL, at once and for good."),
+    "audit": ("services.commands.audit", "Verify that the audit trail is what was written."),
     "train": (
         "services.training.commands",
         "Train a bundle on acted speech in telephone band, scored on speakers that it never heard.",

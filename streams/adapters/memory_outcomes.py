@@ -31,7 +31,7 @@ class MemoryOutcomes:
         due = [escalation for call in sorted({label.call for label in new.values()}) for escalation in self._due(call)]
         self.tables.escalations |= {escalation.id: escalation for escalation in due}
         self.tables.outbox += [Queued(escalation) for escalation in due]
-        self.tables.audit += [("call.escalated", escalation.call, escalation.raised_at) for escalation in due]
+        self.tables.audit += [("call.escalated", None, escalation.raised_at) for escalation in due]
         refused = {label.window_id for label in labels} - allowed.keys()
         return Recorded(frozenset(new), frozenset(refused), tuple(due))
 
@@ -45,6 +45,8 @@ class MemoryOutcomes:
             await send([queued.escalation for queued in chosen])
         for queued in chosen:
             queued.sent = True
+            if queued.escalation.retracted:
+                self.tables.outbox.remove(queued)
         return len(chosen)
 
     def _allowed(self, record: Window | Label) -> bool:

@@ -35,7 +35,7 @@ class MemoryTables:
     labels: dict[str, Label] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
     outbox: list[Queued] = field(default_factory=list)
-    audit: list[tuple[str, str, datetime]] = field(default_factory=list)  #: action, call, when
+    audit: list[tuple[str, str | None, datetime]] = field(default_factory=list)  #: action, call, when
 
     def delete(self, call: str) -> None:
         """Delete all rows of the call; what may be out is retracted."""

@@ -1,12 +1,17 @@
 """The audit trail: who did what to which call, appended and never changed."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 
-from sqlalchemy import insert
+from sqlalchemy import Text, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from streams.domain.trail import Entry
+from streams.store.database import Database
 from streams.store.tables import audit
+
+_PAGE = 1000
+_ENTRY = [cast(column, Text).label("detail") if column.name == "detail" else column for column in audit.c]
 
 
 class Action(StrEnum):
@@ -35,6 +40,35 @@ async def append(
     call: str | None = None,
     detail: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Append one row to the trail, in the transaction of what it tells of."""
+    """Append one row to the trail, in the transaction of what it tells of and as the last thing in it.
+
+    Whoever appends waits for the transaction that appended before, to its end: the row's hash needs that row's.
+    """
     row = {"action": action, "actor": actor, "call": call, "detail": dict(detail or {})}
     await connection.execute(insert(audit), row)
+
+
+async def length(database: Database) -> int:
+    """How many rows the trail has."""
+
+    async def work(connection: AsyncConnection) -> int:
+        return await connection.scalar(select(func.count()).select_from(audit)) or 0
+
+    return await database.transaction(work)
+
+
+async def pages(database: Database) -> AsyncIterator[list[Entry]]:
+    """The trail from its beginning, a page at a time, with what is appended meanwhile."""
+    after = -(2**63)  # a row with an id that no sequence draws is read too
+    while page := await _page(database, after):
+        yield page
+        after = page[-1].id
+
+
+async def _page(database: Database, after: int) -> list[Entry]:
+    query = select(*_ENTRY).where(audit.c.id > after).order_by(audit.c.id).limit(_PAGE)
+
+    async def work(connection: AsyncConnection) -> list[Entry]:
+        return [Entry(**row) for row in (await connection.execute(query)).mappings()]
+
+    return await database.transaction(work)

@@ -74,6 +74,8 @@ async def erase(
         parts = [Erased(epoch, call, await _erase(connection, call)) for call, epoch in names]
         rows = [_row(part, receipt_id, at, max(gone.values())) for part in parts]
         await connection.execute(insert(erasures), rows)
+        for part in parts:
+            await audit.append(connection, Action.ERASED, Actor.ERASE, call=part.call)
         tries.append(tuple(parts))
         return tries[-1]
 
@@ -89,7 +91,6 @@ def gone_after(topic: Topic, delays: BrokerDelays) -> timedelta:
 
 async def _erase(connection: AsyncConnection, call: str) -> Deleted:
     deleted = await delete_call(connection, call, Closing.ERASED, partition=None, next_offset=0)
-    await audit.append(connection, Action.ERASED, Actor.ERASE, call=call)
     return deleted or Deleted()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streams.domain.records import Escalation
@@ -45,8 +45,12 @@ class PostgresOutbox:
         unsent = select(outbox.c.id, outbox.c.escalation).where(outbox.c.id.in_(claimed), outbox.c.sent_at.is_(None))
         rows = (await connection.execute(unsent.order_by(outbox.c.id).with_for_update(skip_locked=True))).all()
         if rows:
-            await send([msgspec.convert(row.escalation, Escalation) for row in rows])
-            sent = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+            escalations = {row.id: msgspec.convert(row.escalation, Escalation) for row in rows}
+            await send(list(escalations.values()))
+            retracted = [id_ for id_, escalation in escalations.items() if escalation.retracted]
+            # Of a call that was withdrawn nothing stays, not even that there was something to retract.
+            await connection.execute(delete(outbox).where(outbox.c.id.in_(retracted)))
+            sent = update(outbox).where(outbox.c.id.in_(escalations.keys() - set(retracted)))
             await connection.execute(sent.values(sent_at=self.clock()))
         return len(rows)
 

@@ -147,9 +147,10 @@ async def _raise(connection: AsyncConnection, due: Sequence[Escalation]) -> list
     if raised:
         await connection.execute(insert(tables.outbox), [_outbox(escalation) for escalation in raised])
     for escalation in raised:
-        # The trail outlives a withdrawal, so it says that there was an escalation and nothing of what it told.
-        said = {"escalation": escalation.id}
-        await audit.append(connection, Action.ESCALATED, Actor.ESCALATE, call=escalation.call, detail=said)
+        # The trail outlives a withdrawal, so it says that there was one and not of which call: that a call escalated
+        # is what was withdrawn. The escalation's id would lead back to the call, which it is derived from.
+        said = {"use_case": escalation.use_case}
+        await audit.append(connection, Action.ESCALATED, Actor.ESCALATE, detail=said)
     return raised
 
 

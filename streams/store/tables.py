@@ -2,7 +2,8 @@
 
 `call` is always a pseudonym: 64 hex digits, checked by the database, so that no raw id gets in by mistake.
 Rows are locked in the order `call_state`, `calls`, `labels`, `escalations`, `outbox`, and calls in the order
-of their pseudonyms; so no two transactions of ours wait for each other.
+of their pseudonyms; `audit` comes last of all, for its one lock is held until the commit. So no two transactions of
+ours wait for each other.
 """
 
 from collections.abc import Iterable
@@ -189,7 +190,7 @@ attempts = Table(
     CheckConstraint("count > 0", name="count"),
 )
 
-#: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
+#: Append-only: triggers refuse UPDATE, DELETE and TRUNCATE, and chain each row to the one before it.
 audit = Table(
     "audit",
     metadata,
@@ -199,6 +200,8 @@ audit = Table(
     Column("actor", Text, nullable=False),  # a process or a command, never a person's name
     Column("call", Text),
     _json("detail"),
+    Column("previous", Text),  # `hash` of the row before; see `streams.domain.trail`
+    Column("hash", Text),  # null, and `previous` too: written before there was a chain
     _pseudonym(),
     CheckConstraint("action ~ '^[a-z_.]{1,40}$'", name="action"),
     CheckConstraint("actor ~ '^[a-z_.]{1,40}$'", name="actor"),

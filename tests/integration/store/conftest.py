@@ -98,7 +98,10 @@ class MemoryWorld(Sample):
     async def queued(self) -> list[Escalation]:
         return [queued.escalation for queued in self.tables.outbox if not queued.sent]
 
-    async def audited(self) -> list[tuple[str, str]]:
+    async def outbox_of(self, name: str) -> int:
+        return sum(queued.escalation.call == name for queued in self.tables.outbox)
+
+    async def audited(self) -> list[tuple[str, str | None]]:
         return [(action, name) for action, name, _ in self.tables.audit]
 
 
@@ -155,7 +158,10 @@ class PostgresWorld(Sample):
         unsent = select(tables.outbox.c.escalation).where(tables.outbox.c.sent_at.is_(None))
         return [msgspec.convert(row.escalation, Escalation) for row in await self._rows(unsent.order_by("id"))]
 
-    async def audited(self) -> list[tuple[str, str]]:
+    async def outbox_of(self, name: str) -> int:
+        return len(await self._rows(select(tables.outbox).where(tables.outbox.c.call == name)))
+
+    async def audited(self) -> list[tuple[str, str | None]]:
         rows = await self._rows(select(tables.audit).order_by("id"))
         return [(row.action, row.call) for row in rows]
 

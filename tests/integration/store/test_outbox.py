@@ -138,3 +138,13 @@ async def test_a_withdrawal_waits_for_the_relay_and_retracts_what_it_sent(postgr
     assert await relaying == 1
     await withdrawing
     assert [(queued.id, queued.retracted) for queued in await world.queued()] == [("e1", True)]
+
+
+async def test_of_a_retraction_nothing_stays_once_it_is_sent(world: Any, outbox: Outbox, sent: Sent) -> None:
+    await world.record([], [world.escalation("e1")])
+    assert await outbox.deliver(sent, limit=10) == 1
+    await world.store.withdraw(world.CALL, partition=3, next_offset=9, at=world.AT)
+    assert await outbox.deliver(sent, limit=10) == 1
+    assert sent.ids == ["e1", "e1"]
+    assert await outbox.deliver(sent, limit=10) == 0
+    assert await world.outbox_of(world.CALL) == 0

@@ -158,7 +158,7 @@ async def test_an_escalation_carries_what_the_call_knows_and_leaves_audit_and_ou
     assert (raised.reference, raised.consent) == ("crm-81", replace(effects.world.GRANT, notice=notice))
     assert (raised.raised_at, raised.late) == (effects.clock.now, False)
     assert await effects.world.queued() == [raised]
-    assert await effects.world.audited() == [("call.escalated", effects.world.CALL)]
+    assert await effects.world.audited() == [("call.escalated", None)]  # it outlives a withdrawal
     assert (await effects.world.counts(effects.world.CALL))["escalations"] == 1
 
 
