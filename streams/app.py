@@ -25,10 +25,13 @@ from streams.ports import Stage
 from streams.probes import serving
 from streams.settings import Settings
 from streams.speech.activity import VoiceActivity
+from streams.stages.careful import Careful
 from streams.stages.escalate import EscalateStage
+from streams.stages.intake import named
 from streams.stages.label import LabelStage
 from streams.stages.relay import Relay
-from streams.stages.segment import Segment
+from streams.stages.segment import Segment, is_withdrawal
+from streams.store.attempts import PostgresAttempts
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
 from streams.store.epochs import read_epochs
@@ -141,14 +144,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     )
     app.boot_strategy = NoFaustConsumer(app)
     feed: Feed
-    stage: Stage
-    match name:
-        case "segment":
-            stage = segment(parts, lambda: feed.partition_count)
-        case "label":
-            stage = label(parts)
-        case _:
-            stage = escalate(parts)
+    stage = _careful(name, parts, lambda: feed.partition_count)
 
     def held() -> Collection[int]:
         return feed.assigned()
@@ -160,6 +156,16 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
     services = (Surroundings(parts, liveness, broker.close), feed)
     return faust.Worker(app, *services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+
+
+def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
+    """The stage, wrapped so that no record can kill the process for ever."""
+    attempts = PostgresAttempts(parts.database)
+    if name == "segment":
+        stage = segment(parts, partitions)
+        return Careful(stage, attempts, parts.letters, parts.metrics, name=stage.named, needed=is_withdrawal)
+    later: Stage = label(parts) if name == "label" else escalate(parts)
+    return Careful(later, attempts, parts.letters, parts.metrics, name=named)
 
 
 def _relay_worker(parts: Parts) -> mode.Worker:

@@ -168,10 +168,13 @@ class Outbox(Protocol):
 
 
 class Attempts(Protocol):
-    """How often a worker set about a record and did not come back. Every method waits while PostgreSQL is down."""
+    """Which records a worker set about and did not come back from. Every method waits while PostgreSQL is down."""
+
+    async def pending(self, topic: str, partition: int) -> frozenset[int]:
+        """The offsets that were begun and are not done."""
 
     async def begin(self, topic: str, partition: int, offset: int) -> int:
         """Put on record that `offset` is set about now; how many times it was begun, this one included."""
 
-    async def done(self, topic: str, partition: int, next_offset: int) -> None:
-        """Forget the attempts at every record below `next_offset`."""
+    async def done(self, topic: str, partition: int, offsets: Collection[int]) -> None:
+        """Forget the attempts at these."""

@@ -23,14 +23,14 @@ async def usable(
         try:
             decoded.append(decode(record))
         except UnusableError as error:
-            refused.append(dead_letter(record, error, call=_pseudonym(record)))
+            refused.append(dead_letter(record, error, call=named(record)))
             metrics.count("dead_letters", reason=error.reason)
     if refused:
         await letters.put(refused)
     return decoded
 
 
-def _pseudonym(record: Fetched) -> str | None:
-    """The record's key where it is what it should be; anything else could be a raw call id."""
+def named(record: Fetched) -> str | None:
+    """The pseudonym that a dead letter may carry: the key where it is one; anything else could be a raw call id."""
     key = (record.key or b"").decode(errors="replace")
     return key if PSEUDONYM.fullmatch(key) else None

@@ -15,8 +15,9 @@ from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import Epoch, epoch_at, pseudonym, window_id
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, Started, Window
 from streams.domain.windows import Fate
-from streams.kafka.cloudevents import decode_call, encode_window, partition_of
+from streams.kafka.cloudevents import CONSENT, decode_call, encode_window, partition_of
 from streams.kafka.deadletters import dead_letter
+from streams.kafka.envelope import raw_headers
 from streams.metrics import Metrics
 from streams.ports import Batch, CallStore, DeadLetters, Fetched, Sender
 from streams.speech.activity import VoiceActivity
@@ -119,7 +120,7 @@ class Segment:
             try:
                 self._admit_record(part, record, decode_call(record), admitted)
             except UnusableError as error:
-                admitted.letters.append(dead_letter(record, error, call=self._name(record)))
+                admitted.letters.append(dead_letter(record, error, call=self.named(record)))
                 self._metrics.count("dead_letters", reason=error.reason)
         self._pass_time(part, batch)
         return admitted
@@ -263,11 +264,22 @@ class Segment:
     def _names(self, call_id: str) -> list[str]:
         return [pseudonym(epoch, call_id) for epoch in self._epochs]
 
-    def _name(self, record: Fetched) -> str | None:
+    def named(self, record: Fetched) -> str | None:
         """The pseudonym that a dead letter may carry."""
         at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         epoch = epoch_at(self._epochs, at)
         return pseudonym(epoch, record.key.decode(errors="replace")) if epoch and record.key else None
+
+
+def is_withdrawal(record: Fetched) -> bool:
+    """Whether the record takes back `emotion.alerting`: such a record must never be passed over."""
+    if raw_headers(record).get("ce_type") != CONSENT.encode():
+        return False
+    try:
+        body = decode_call(record).body
+    except UnusableError:
+        return False
+    return isinstance(body, Consent) and fold.withdraws(body)
 
 
 def _window(live: Live, spoken: Spoken) -> Window:

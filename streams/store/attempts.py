@@ -1,6 +1,8 @@
 """Attempts at records, kept outside the process that a record may kill."""
 
-from sqlalchemy import delete
+from collections.abc import Collection
+
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +15,15 @@ class PostgresAttempts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def pending(self, topic: str, partition: int) -> frozenset[int]:
+        """The offsets that were begun and are not done."""
+        here = select(attempts.c.offset).where(attempts.c.topic == topic, attempts.c.partition == partition)
+
+        async def work(connection: AsyncConnection) -> frozenset[int]:
+            return frozenset((await connection.execute(here)).scalars())
+
+        return await self._database.transaction(work)
 
     async def begin(self, topic: str, partition: int, offset: int) -> int:
         """Count one more attempt, in a transaction of its own; the count."""
@@ -27,11 +38,11 @@ class PostgresAttempts:
 
         return await self._database.transaction(work)
 
-    async def done(self, topic: str, partition: int, next_offset: int) -> None:
-        """Forget the attempts at every record below `next_offset`."""
-        below = (attempts.c.topic == topic) & (attempts.c.partition == partition) & (attempts.c.offset < next_offset)
+    async def done(self, topic: str, partition: int, offsets: Collection[int]) -> None:
+        """Forget the attempts at these."""
+        here = (attempts.c.topic == topic) & (attempts.c.partition == partition)
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(delete(attempts).where(below))
+            await connection.execute(delete(attempts).where(here & attempts.c.offset.in_(offsets)))
 
         await self._database.transaction(work)

@@ -23,19 +23,20 @@ def attempts(request: pytest.FixtureRequest) -> MemoryAttempts | PostgresAttempt
 
 async def test_attempts_are_counted_by_record(attempts: Any) -> None:
     assert [await attempts.begin("calls.v1", 0, 7) for _ in range(3)] == [1, 2, 3]
-    assert await attempts.begin("calls.v1", 0, 8) == 1
+    assert await attempts.begin("calls.v1", 0, 6) == 1
     assert await attempts.begin("calls.v1", 1, 7) == 1
     assert await attempts.begin("windows.v1", 0, 7) == 1
 
 
-async def test_attempts_below_what_is_done_are_forgotten(attempts: Any) -> None:
+async def test_what_was_begun_and_is_not_done_is_on_record(attempts: Any) -> None:
     for offset in (6, 7, 8):
         await attempts.begin("calls.v1", 0, offset)
     await attempts.begin("calls.v1", 1, 6)
-    await attempts.done("calls.v1", 0, 8)
+    await attempts.done("calls.v1", 0, {6, 8, 99})
 
-    assert [await attempts.begin("calls.v1", 0, offset) for offset in (6, 7, 8)] == [1, 1, 2]
-    assert await attempts.begin("calls.v1", 1, 6) == 2
+    assert await attempts.pending("calls.v1", 0) == {7}
+    assert await attempts.pending("calls.v1", 1) == {6}
+    assert await attempts.pending("windows.v1", 0) == frozenset()
 
 
 async def test_only_what_is_past_its_time_is_pruned(postgres_world: Any) -> None:
