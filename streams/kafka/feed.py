@@ -116,6 +116,9 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
     @faust.Service.task
     async def _pump(self) -> None:
         await self.app.agents.wait_until_agents_started()  # an earlier put would be dropped in silence
+        # A worker stops the app before its other services, and an agent that is stopped is cancelled in its handler:
+        # so the feed, which lets the handler finish, is stopped with the app and first of all.
+        self.app.add_dependency(self)
         await self._forever("join", self._join, until=lambda: self.consumer is not None)
         await self._forever("fetch", self._fetch)
 
@@ -143,6 +146,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
             await self._wait_room()
             return
         fetched = await self._joined.getmany(timeout_ms=200)
+        if self.should_stop:
+            return  # nothing is committed any more
         # No await until the batches are registered: they belong to the assignment of this moment.
         for event in [self._event(tp, tuple(records)) for tp, records in fetched.items() if records]:
             await self.channel.put(event)
