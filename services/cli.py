@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from services.commands.faults import explain
+from streams.discreet import no_cores
 
 #: Command -> the module that has it as `app`, and the first paragraph of its help.
 COMMANDS = {
@@ -113,6 +114,7 @@ def _refuse(line: str) -> int:
 
 def main() -> None:
     """Entry point."""
+    no_cores()
     _log_quietly()
     sys.exit(run(sys.argv[1:]))
 

@@ -5,11 +5,14 @@ import sys
 from pydantic import ValidationError
 
 from streams.app import NAMES, run
+from streams.discreet import discreet
+from streams.logs import is_ours
 from streams.settings import Settings
 
 
 def main() -> None:
     """Run the stage named on the command line."""
+    discreet()
     if sys.argv[1:] not in [[name] for name in NAMES]:
         sys.exit(f"usage: python -m streams {{{','.join(NAMES)}}}")
     try:
@@ -19,6 +22,8 @@ def main() -> None:
     try:
         run(sys.argv[1], settings)
     except ValueError as error:  # every user error of the project is one, and names its remedy
+        if not is_ours(type(error)):
+            raise
         sys.exit(str(error))
 
 

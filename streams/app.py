@@ -155,7 +155,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
     feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
     services = (Surroundings(parts, liveness, broker.close), feed)
-    return faust.Worker(app, *services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+    return _FaustWorker(app, *services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 
 
 def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
@@ -178,7 +178,25 @@ def _relay_worker(parts: Parts) -> mode.Worker:
             await asyncio.sleep(PRUNE_S)
 
     services = (Surroundings(parts, liveness), Loop("relay", relay.run), Loop("prune", prune_often))
-    return mode.Worker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+    return _ModeWorker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
+
+
+class _Deaf:
+    """At SIGUSR1 mode prints every task's local variables, call ids and audio among them; at SIGUSR2 it opens pdb."""
+
+    def _on_sigusr1(self) -> None:
+        """Do nothing."""
+
+    def _on_sigusr2(self) -> None:
+        """Do nothing."""
+
+
+class _FaustWorker(_Deaf, faust.Worker):
+    """A worker with an app."""
+
+
+class _ModeWorker(_Deaf, mode.Worker):
+    """A worker without."""
 
 
 class _Broker:

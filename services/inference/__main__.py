@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.emotion.bundle import Bundle, BundleError, load_bundle
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
+from streams.discreet import discreet
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Load, check, warm up, serve. A setting or bundle that cannot be used ends in one line on stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    discreet()
     try:
         settings = InferenceSettings()
         bundle = permitted(load_bundle(settings.bundle), settings)
