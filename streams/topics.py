@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -40,3 +41,15 @@ ESCALATIONS = _topic("escalations.v1", retention_ms=7 * DAY_MS, **_PSEUDONYMOUS)
 DEADLETTERS = _topic("deadletters.v1", retention_ms=30 * DAY_MS, segment_ms=str(DAY_MS))
 
 TOPICS = (CALLS, WINDOWS, LABELS, ESCALATIONS, DEADLETTERS)
+
+CHECK_INTERVAL_MS = 5 * MINUTE_MS  #: log.retention.check.interval.ms as Kafka has it where nobody set it
+_KAFKAS_OWN = {"segment.ms": str(7 * DAY_MS), "file.delete.delay.ms": str(MINUTE_MS)}
+
+
+def life(config: Mapping[str, str], check_interval_ms: int = CHECK_INTERVAL_MS) -> timedelta | None:
+    """How long a record can live on a broker: its segment fills, expires, is noticed and unlinked; None: for ever."""
+    of_topic = {**_KAFKAS_OWN, **config}
+    if int(of_topic["retention.ms"]) < 0:
+        return None
+    names = ("retention.ms", "segment.ms", "file.delete.delay.ms")
+    return timedelta(milliseconds=check_interval_ms + sum(int(of_topic[name]) for name in names))

@@ -1,6 +1,7 @@
 """`undertone erase` and `undertone pseudonym`: what is done to one call, by the id that the site knows it by."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -8,9 +9,10 @@ import typer
 
 from services.commands import site
 from streams.domain.privacy import Epoch
+from streams.kafka.admin import AdminError, lives
 from streams.settings import Settings
 from streams.store.epochs import read_epochs
-from streams.store.erasure import Receipt
+from streams.store.erasure import DECLARED, Lives, Receipt
 from streams.store.erasure import erase as delete
 from streams.store.pseudonyms import Name, look_up
 
@@ -20,18 +22,25 @@ CallId = Annotated[str, typer.Argument(help="The call's raw id, as it was publis
 
 
 @app.command()
-def erase(call_id: CallId) -> None:
+def erase(
+    call_id: CallId,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The receipt as one JSON document.")] = False,
+) -> None:
     """Erase everything of a call from PostgreSQL, at once and for good.
 
     Escalations of it that were sent are retracted, and no later record opens the call again. What lies in Kafka's
-    topics expires by itself: the receipt says when the last of it is gone.
+    topics expires by itself: the receipt says when the last of it is gone, by what the broker has set. All is deleted
+    or nothing: exits with 1, and a receipt that says so, where any part failed.
 
     For example:
 
         undertone erase 4711-0815
     """
     receipt = asyncio.run(_erase(_checked(call_id), site.settings()))
-    typer.echo(printed(receipt))
+    typer.echo(json.dumps(document(receipt)) if as_json else printed(receipt))
+    if not receipt.erased:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -53,20 +62,52 @@ def pseudonym(call_id: CallId) -> None:
 
 def printed(receipt: Receipt) -> str:
     """The receipt, for the person who asked for the erasure."""
-    deleted = [part.deleted for part in receipt.parts]
-    found = f"{sum(each.rows for each in deleted)} rows deleted, {sum(each.retracted for each in deleted)} retracted"
-    lines = [
-        f"Receipt {receipt.id}, {receipt.erased_at:%Y-%m-%d %H:%M:%S} UTC",
-        f"PostgreSQL: {found if receipt.known else 'there was nothing of this call'}; no later record opens it again.",
-        *(f"{topic}: gone by {at:%Y-%m-%d %H:%M:%S} UTC" for topic, at in receipt.gone_at.items()),
-    ]
+    head = f"Receipt {receipt.id}, {receipt.erased_at:%Y-%m-%d %H:%M:%S} UTC"
+    if not receipt.erased:
+        return f"{head}\nNOT ERASED, nothing was deleted: {receipt.failure}"
+    rows, retracted = _sums(receipt)
+    found = f"{rows} rows deleted, {retracted} retracted" if receipt.known else "there was nothing of this call"
+    lines = [head, f"PostgreSQL: {found}; no later record opens it again."]
+    for topic, at in receipt.gone_at.items():
+        kept = "kept for ever: run `undertone topics apply`"
+        lines.append(f"{topic}: {f'gone by {at:%Y-%m-%d %H:%M:%S} UTC' if at else kept}")
     return "\n".join(lines)
+
+
+def document(receipt: Receipt) -> dict[str, object]:
+    """The receipt, for a program; `erased` is false where any part failed, and then nothing was deleted."""
+    rows, retracted = _sums(receipt)
+    return {
+        "id": receipt.id,
+        "erased": receipt.erased,
+        "failure": receipt.failure,
+        "at": receipt.erased_at.isoformat(),
+        "rows": rows,
+        "retracted": retracted,
+        "gone_at": {topic: at and at.isoformat() for topic, at in receipt.gone_at.items()},
+    }
+
+
+def _sums(receipt: Receipt) -> tuple[int, int]:
+    deleted = [part.deleted for part in receipt.parts]
+    return sum(each.rows for each in deleted), sum(each.retracted for each in deleted)
 
 
 async def _erase(call_id: str, settings: Settings) -> Receipt:
     epochs = read_epochs(settings.epochs)
     async with site.database(settings, "erase") as database:
-        return await delete(database, call_id, epochs, at=datetime.now(UTC))
+        return await delete(database, call_id, epochs, at=datetime.now(UTC), lives=await _lives(settings))
+
+
+async def _lives(settings: Settings) -> Lives:
+    """As the broker has it; an erasure does not wait for a broker that is down."""
+    try:
+        with site.kafka(settings):
+            async with asyncio.timeout(site.ANSWER_S):
+                return await lives(settings)
+    except (site.SiteError, AdminError) as error:
+        typer.secho(f"The times are those that Undertone declares. {error}", fg="yellow", err=True)
+        return DECLARED
 
 
 async def _look_up(call_id: str, settings: Settings) -> tuple[Name, ...]:

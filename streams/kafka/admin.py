@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -12,10 +14,11 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streams.kafka.connection import connection
 from streams.settings import Settings
-from streams.topics import TOPICS, Topic
+from streams.topics import CHECK_INTERVAL_MS, TOPICS, Topic, life
 
 SETTLE_S = 30.0
 
+_CHECK_INTERVAL = "log.retention.check.interval.ms"
 _SET_ON_TOPIC = 1  #: config_source of what an operator set on the topic itself
 
 
@@ -97,6 +100,17 @@ async def retained(settings: Settings, topic: str) -> int:
     return sum(end - first for first, end in offsets.values())
 
 
+async def lives(settings: Settings, topics: Sequence[Topic] = TOPICS) -> dict[str, timedelta | None]:
+    """How long a record of each topic that is there can live, by what the brokers have set; None: for ever."""
+    async with _admin(settings) as admin:
+        there = await _partitions(admin, [topic.name for topic in topics])
+        cluster = await admin.describe_cluster()
+        brokers = [ConfigResource(ConfigResourceType.BROKER, str(each["node_id"])) for each in cluster["brokers"]]
+        said = [_read_config(response)[0] for response in await admin.describe_configs(brokers)]
+        slowest = max(int(each.get(_CHECK_INTERVAL, CHECK_INTERVAL_MS)) for each in said)
+        return {name: life((await _config(admin, name))[0], slowest) for name in there}
+
+
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**connection(settings))
@@ -165,9 +179,13 @@ async def _alter(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> list[st
 async def _config(admin: AIOKafkaAdminClient, name: str) -> tuple[dict[str, str], dict[str, str]]:
     """What is in force for the topic, and the part of it that was set on the topic itself."""
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    code, message, _, _, entries = response.resources[0]
+    return _read_config(response)
+
+
+def _read_config(response: Any) -> tuple[dict[str, str], dict[str, str]]:  # noqa: ANN401 - aiokafka ships no types
+    code, message, _, name, entries = response.resources[0]
     if code:
-        raise AdminError(f"the settings of topic {name} could not be read: {_why(code, message)}")
+        raise AdminError(f"the settings of {name} could not be read: {_why(code, message)}")
     effective = {entry[0]: entry[1] for entry in entries}
     return effective, {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import uuid4
 
 from sqlalchemy import insert, select
@@ -11,20 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from streams.domain.privacy import Epoch, pseudonym
 from streams.store import audit
 from streams.store.audit import Action, Actor
-from streams.store.database import Database
+from streams.store.database import Database, StoreError
 from streams.store.deletion import Deleted, delete_call
 from streams.store.tables import Closing, erasures
-from streams.topics import DAY_MS, MINUTE_MS, TOPICS, Topic
+from streams.topics import TOPICS, life
 
-_KAFKA_SEGMENT_MS = 7 * DAY_MS  #: Kafka's default, where a topic declares none
+NEVER = datetime(9998, 1, 1, tzinfo=UTC)  #: stored where a topic keeps its records for ever
+Lives = Mapping[str, timedelta | None]  #: topic -> how long a record can live there; None: for ever
 
-
-@dataclass(frozen=True, slots=True)
-class BrokerDelays:
-    """What the broker adds to a topic's retention; Kafka's defaults."""
-
-    check_interval_ms: int = 5 * MINUTE_MS  #: log.retention.check.interval.ms
-    file_delete_ms: int = MINUTE_MS  #: file.delete.delay.ms
+#: On a broker that has the topics as declared, and Kafka's own delays.
+DECLARED: Lives = MappingProxyType({topic.name: life(topic.config) for topic in TOPICS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,21 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was deleted at once, and when each topic has deleted the last record that was written before `erased_at`."""
+    """What was deleted at once, and when each topic has deleted the last record that was written before `erased_at`.
+
+    All of it or nothing: with a `failure` nothing was deleted, and the receipt is on record nowhere.
+    """
 
     id: str
     erased_at: datetime
     parts: tuple[Erased, ...]
-    gone_at: Mapping[str, datetime]
+    gone_at: Mapping[str, datetime | None]  #: None: the broker keeps the topic's records for ever
+    failure: str | None = None
+
+    @property
+    def erased(self) -> bool:
+        """Whether nothing of the call is left in PostgreSQL."""
+        return self.failure is None
 
     @property
     def known(self) -> bool:
@@ -52,19 +58,15 @@ class Receipt:
 
 
 async def erase(
-    database: Database,
-    call_id: str,
-    epochs: Sequence[Epoch],
-    *,
-    at: datetime,
-    delays: BrokerDelays = BrokerDelays(),
+    database: Database, call_id: str, epochs: Sequence[Epoch], *, at: datetime, lives: Lives = DECLARED
 ) -> Receipt:
     """Erase the call under every epoch, in one transaction; a tombstone each keeps it from coming back.
 
     Right also for a call that is running, that nobody has read yet, or that was withdrawn before.
     """
     receipt_id = str(uuid4())
-    gone = {topic.name: at + gone_after(topic, delays) for topic in TOPICS}
+    gone = {topic: at + lived if lived is not None else None for topic, lived in lives.items()}
+    last = max((moment or NEVER for moment in gone.values()), default=at)
     names = sorted((pseudonym(epoch, call_id), epoch.id) for epoch in epochs)
     tries: list[tuple[Erased, ...]] = []
 
@@ -72,21 +74,17 @@ async def erase(
         if tries and await _is_written(connection, receipt_id):
             return tries[-1]  # it was the reply to its COMMIT that got lost
         parts = [Erased(epoch, call, await _erase(connection, call)) for call, epoch in names]
-        rows = [_row(part, receipt_id, at, max(gone.values())) for part in parts]
+        rows = [_row(part, receipt_id, at, last) for part in parts]
         await connection.execute(insert(erasures), rows)
         for part in parts:
             await audit.append(connection, Action.ERASED, Actor.ERASE, call=part.call)
         tries.append(tuple(parts))
         return tries[-1]
 
-    return Receipt(receipt_id, at, await database.transaction(work), gone)
-
-
-def gone_after(topic: Topic, delays: BrokerDelays) -> timedelta:
-    """How long a record of the topic can live: its segment fills, expires, is noticed and is unlinked."""
-    retention_ms = int(topic.config["retention.ms"])
-    segment_ms = int(topic.config.get("segment.ms", _KAFKA_SEGMENT_MS))
-    return timedelta(milliseconds=retention_ms + segment_ms + delays.check_interval_ms + delays.file_delete_ms)
+    try:
+        return Receipt(receipt_id, at, await database.transaction(work), gone)
+    except StoreError as error:
+        return Receipt(receipt_id, at, (), gone, failure=str(error))
 
 
 async def _erase(connection: AsyncConnection, call: str) -> Deleted:

@@ -1,5 +1,6 @@
 """Topics applied to a real broker, and what it says of its groups."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -7,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streams.kafka.admin import AdminError, apply_topics, lag, retained
+from streams.kafka.admin import AdminError, apply_topics, lag, lives, retained
 from streams.kafka.connection import connection
 from streams.kafka.producer import KafkaSender
 from streams.ports import Outgoing
@@ -80,3 +81,16 @@ async def test_lag_is_what_the_group_has_not_committed(kafka: str) -> None:
     assert (after.committed, after.end, after.behind) == (4, 10, 6)
     assert await retained(settings(kafka), read.name) == 10
     assert await retained(settings(kafka), "no-such-topic") == 0
+
+
+async def test_how_long_a_record_lives_is_what_the_broker_has_set(kafka: str) -> None:
+    short = topic(retention_ms="1000", segment_ms="60000", file_delete_delay_ms="2000")
+    plain, kept, missing = topic(retention_ms="1000"), topic(retention_ms="-1"), topic(retention_ms="1")
+    await apply_topics(settings(kafka), [short, plain, kept])
+    found = await lives(settings(kafka), [short, plain, kept, missing])
+    check = timedelta(minutes=1)  # the standalone broker's own; Kafka's is 5
+    assert found == {
+        short.name: check + timedelta(seconds=1 + 60 + 2),
+        plain.name: check + timedelta(days=7, minutes=1, seconds=1),
+        kept.name: None,
+    }

@@ -11,7 +11,8 @@ from psycopg import sql
 from sqlalchemy import select
 
 from streams.domain.privacy import Epoch, pseudonym
-from streams.store.erasure import BrokerDelays, erase
+from streams.store.database import StoreError
+from streams.store.erasure import DECLARED, NEVER, erase
 from streams.store.pseudonyms import look_up
 from streams.store.tables import audit, erasures
 from streams.topics import TOPICS
@@ -91,13 +92,101 @@ async def test_a_lost_commit_reply_changes_no_receipt(postgres_world: Any) -> No
 
 
 async def test_the_receipt_says_when_each_topic_has_lost_the_call(postgres_world: Any) -> None:
-    delays = BrokerDelays(check_interval_ms=300_000, file_delete_ms=60_000)
-    receipt = await erase(postgres_world.database, CALL_ID, EPOCHS, at=AT, delays=delays)
+    receipt = await erase(postgres_world.database, CALL_ID, EPOCHS, at=AT)
 
-    lives = {topic: at - AT for topic, at in receipt.gone_at.items()}
-    assert lives.keys() == {topic.name for topic in TOPICS}
-    assert lives["calls.v1"] == lives["windows.v1"] == timedelta(minutes=60 + 5 + 5 + 1)
-    assert lives["labels.v1"] == lives["escalations.v1"] == timedelta(days=7, minutes=60 + 5 + 1)
+    lived = {topic: at - AT for topic, at in receipt.gone_at.items() if at}
+    assert lived.keys() == {topic.name for topic in TOPICS}
+    assert lived["calls.v1"] == lived["windows.v1"] == timedelta(minutes=60 + 5 + 5 + 1)
+    assert lived["labels.v1"] == lived["escalations.v1"] == timedelta(days=7, minutes=60 + 5 + 1)
+
+
+async def test_the_receipt_goes_by_what_the_broker_has_set_and_says_what_is_kept_for_ever(postgres_world: Any) -> None:
+    world, name = postgres_world, pseudonym(NEW, CALL_ID)
+    receipt = await erase(world.database, CALL_ID, [NEW], at=AT, lives={"calls.v1": timedelta(hours=3)})
+    forever = await erase(world.database, CALL_ID, [OLD], at=AT, lives={**DECLARED, "calls.v1": None})
+
+    assert receipt.gone_at == {"calls.v1": AT + timedelta(hours=3)}
+    assert forever.gone_at["calls.v1"] is None
+    stored = {row.call: row.gone_at for row in await world._rows(select(erasures))}
+    assert stored == {name: AT + timedelta(hours=3), pseudonym(OLD, CALL_ID): NEVER}
+
+
+#: Everything that an erasure writes: table and what is done to it.
+PARTS = [
+    ("call_state", "UPDATE"),
+    ("call_state", "INSERT"),
+    ("labels", "DELETE"),
+    ("escalations", "DELETE"),
+    ("outbox", "DELETE"),
+    ("calls", "DELETE"),
+    ("outbox", "INSERT"),
+    ("erasures", "INSERT"),
+    ("audit", "INSERT"),
+]
+
+
+def fault(url: str, table: str, event: str, what: str) -> None:
+    """Make this part of any transaction fail."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SEQUENCE faults")
+        body = f"BEGIN {what} RETURN coalesce(NEW, OLD); END"
+        connection.execute(f"CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$".encode())
+        made = f"CREATE TRIGGER aa_fault BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION fault()"
+        connection.execute(made.encode())
+
+
+async def full(world: Any) -> str:
+    """A call with a row in every table, under the older epoch; its pseudonym."""
+    name = pseudonym(OLD, CALL_ID)
+    await world.store.save([world.checkpoint(7, name)])
+    await world.record([world.label("w1", name)], [world.escalation("e1", name), world.escalation("e2", name)])
+    await world.send("e1")
+    return name
+
+
+@pytest.mark.parametrize(("table", "event"), PARTS, ids=str)
+async def test_where_any_part_fails_nothing_is_deleted_and_the_receipt_is_false(
+    postgres_world: Any, migrated: str, table: str, event: str
+) -> None:
+    await full(postgres_world)
+    before = _dump(migrated)
+    fault(
+        migrated, table, event, f"RAISE EXCEPTION 'no % %', '{CALL_ID}', OLD;" if event == "DELETE" else "RAISE 'no';"
+    )
+    receipt = await erase(postgres_world.database, CALL_ID, EPOCHS, at=AT)
+
+    assert not receipt.erased
+    assert (receipt.parts, receipt.known) == ((), False)
+    assert "Mustermann" not in str(receipt.failure)
+    assert _dump(migrated) == before
+
+
+@pytest.mark.parametrize(("table", "event"), PARTS, ids=str)
+async def test_where_the_connection_dies_at_any_part_everything_is_deleted_in_the_end(
+    postgres_world: Any, migrated: str, table: str, event: str
+) -> None:
+    world, name = postgres_world, await full(postgres_world)
+    dies = "IF nextval('faults') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); END IF;"
+    fault(migrated, table, event, dies)
+    receipt = await erase(world.database, CALL_ID, EPOCHS, at=AT)
+
+    assert receipt.erased
+    assert sum(part.deleted.rows for part in receipt.parts) == 1 + 1 + 2 + 2
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert [escalation.id for escalation in await world.queued()] == ["e1"]
+    assert len(await world._rows(select(erasures))) == len(EPOCHS)
+
+
+@pytest.mark.parametrize(("table", "event"), [part for part in PARTS[2:] if part[0] != "erasures"], ids=str)
+async def test_a_withdrawal_that_fails_in_any_part_deletes_nothing(
+    postgres_world: Any, migrated: str, table: str, event: str
+) -> None:
+    name = await full(postgres_world)
+    before = _dump(migrated)
+    fault(migrated, table, event, "RAISE EXCEPTION 'no';")
+    with pytest.raises(StoreError):
+        await postgres_world.store.withdraw(name, partition=3, next_offset=9, at=AT)
+    assert _dump(migrated) == before
 
 
 async def test_no_raw_id_is_left_anywhere_in_the_database(postgres_world: Any, migrated: str) -> None:
@@ -135,7 +224,7 @@ async def test_a_lookup_of_an_unknown_call_is_on_record_too(postgres_world: Any)
 def _dump(url: str) -> str:
     """Every value of every table."""
     with psycopg.connect(url) as connection:
-        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
         every = [sql.SQL("SELECT to_jsonb(t) FROM {} t").format(sql.Identifier(name)) for (name,) in names]
         return json.dumps([connection.execute(query).fetchall() for query in every], default=str)
 
