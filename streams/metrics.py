@@ -26,10 +26,8 @@ PARTITION = frozenset({"<partition>"})
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
-_RECORD_TYPES = frozenset(
-    {"started", "consent", "audio", "gap", "ended", "window", "label", "escalation", "unreadable"}
-)
-_RECORD_OUTCOMES = frozenset({"handled", "skipped", "dead", "ignored"})
+_RECORD_TYPES = frozenset({"started", "consent", "audio", "gap", "ended", "window", "label", "unreadable"})
+_RECORD_OUTCOMES = frozenset({"handled", "dead"})
 _CALL_EVENTS = frozenset({"started", "ended", "idle", "withdrawn", "mixed", "resumed", "unreadable_state"})
 _DEPENDENCIES = frozenset({"kafka", "postgres", "inference"})
 _STATUSES = frozenset({"2xx", "4xx", "5xx"})
@@ -99,8 +97,7 @@ CATALOGUE = (
     _counter("escalations", "Escalations raised.", severity=Severity),
     _counter("escalations_late", "Escalations raised over 60 s after the speech."),
     _counter("retractions", "Escalations taken back after they were sent."),
-    _counter("withdrawals", "Withdrawals carried out."),
-    _counter("grants_after_withdrawal", "Consents granted after a withdrawal; they open nothing."),
+    _counter("grants_refused", "Consents granted after a withdrawal or the end of the call; they open nothing."),
     _counter("states_unreadable", "Stored states that no key opens; their calls go on without them."),
     _counter("relayed", "Outbox rows acknowledged by the broker."),
     # How the process fares.

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,8 +67,13 @@ def _database(server: str, *, template: str | None) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_NOT_RUN] = []
+    if not config.option.basetemp:
+        # Under root PostgreSQL runs as nobody; every start of pytest shuts the folder that runs share to others.
+        config.option.basetemp = tempfile.mkdtemp(prefix="undertone-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -49,6 +49,13 @@ class Listening:
             raise LookupError("no audio: a run has not begun")
         return chunk.offset
 
+    @property
+    def turn_at(self) -> datetime | None:
+        """The log's time of the chunk in which the oldest open turn begins; None where none is open."""
+        needed = fold.needs_from(self.hearing)
+        chunk = None if needed is None else self.tape.at(needed)
+        return chunk.logged_at if chunk else None
+
     def stop(self, at_ms: int) -> list[Spoken]:
         """End the run of audio: every open turn is over."""
         self.hearing, cuts = fold.finish(self.hearing, at_ms)

@@ -23,7 +23,7 @@ class EscalateStage:
         """Record the batch; rows and escalations are committed when this returns."""
         if not batch.records:
             return None
-        labels = await usable(batch.records, _decode, letters=self.letters, metrics=self.metrics)
+        labels = await usable(batch.records, _decode, kind="label", letters=self.letters, metrics=self.metrics)
         with self.metrics.timed("commit_seconds"):
             recorded = await self.store.record(labels)
         self.metrics.count("not_open", len(recorded.refused))

@@ -14,7 +14,7 @@ PSEUDONYM = re.compile("[0-9a-f]{64}")
 
 
 async def usable(
-    records: Sequence[Fetched], decode: Callable[[Fetched], T], *, letters: DeadLetters, metrics: Metrics
+    records: Sequence[Fetched], decode: Callable[[Fetched], T], *, kind: str, letters: DeadLetters, metrics: Metrics
 ) -> list[T]:
     """The records that `decode` does not refuse, in order; the broker has the dead letters of the others."""
     decoded: list[T] = []
@@ -25,6 +25,8 @@ async def usable(
         except UnusableError as error:
             refused.append(dead_letter(record, error, call=named(record)))
             metrics.count("dead_letters", reason=error.reason)
+    metrics.count("records", len(decoded), type=kind, outcome="handled")
+    metrics.count("records", len(refused), type=kind, outcome="dead")
     if refused:
         await letters.put(refused)
     return decoded

@@ -29,7 +29,7 @@ class LabelStage:
         """Score the windows of open calls; their labels are on the broker when this returns."""
         if not batch.records:
             return None
-        windows = await usable(batch.records, _decode, letters=self.letters, metrics=self.metrics)
+        windows = await usable(batch.records, _decode, kind="window", letters=self.letters, metrics=self.metrics)
         with self.metrics.timed("commit_seconds"):
             open_ids = await self.store.open_windows(windows)
         scored = [window for window in windows if window.id in open_ids]

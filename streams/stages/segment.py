@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,13 +88,13 @@ class Segment:
         for call, next_offset, at in admitted.withdrawals:
             await self._store.withdraw(call, partition=part.number, next_offset=next_offset, at=at)
             self._metrics.count("calls", event="withdrawn")
-        await self._hear(part)
+        # Before anything is checkpointed: a restart does not come by a refused record again.
         await self._letters.put(admitted.letters)
+        await self._hear(part)
         if batch.records:
             part.position = batch.records[-1].offset + 1
             self._metrics.observe("ingest_seconds", self._clock().timestamp() - batch.records[-1].timestamp / 1000)
         await self._checkpoint(part)
-        self._metrics.set("open_calls", sum(len(each.calls) for each in self._partitions.values()))
         return part.durable()
 
     async def _resume(self, number: int) -> _Partition:
@@ -115,13 +116,20 @@ class Segment:
         part.closed = {name: known.next_offset for name, known in stored.items()}
 
     def _admit(self, part: _Partition, batch: Batch) -> _Admitted:
-        admitted = _Admitted()
+        admitted, counts = _Admitted(), Counter[tuple[str, str]]()
         for record in batch.records:
+            kind, outcome = "unreadable", "handled"
             try:
-                self._admit_record(part, record, decode_call(record), admitted)
+                said = decode_call(record)
+                kind = type(said.body).__name__.lower()
+                self._admit_record(part, record, said, admitted)
             except UnusableError as error:
+                outcome = "dead"
                 admitted.letters.append(dead_letter(record, error, call=self.named(record)))
                 self._metrics.count("dead_letters", reason=error.reason)
+            counts[kind, outcome] += 1
+        for (kind, outcome), records in counts.items():
+            self._metrics.count("records", records, type=kind, outcome=outcome)
         self._pass_time(part, batch)
         return admitted
 
@@ -178,6 +186,8 @@ class Segment:
             raise UnusableError(Reason.CALL_ID_REUSED, "this call id was used before: give each call an id of its own")
         if isinstance(said.body, Audio):
             self._metrics.count("audio_ms", said.body.duration_ms, role=Role.CUSTOMER, fate=Fate.AFTER_END)
+        elif isinstance(said.body, Consent):
+            self._metrics.count("grants_refused")
 
     def _pass_time(self, part: _Partition, batch: Batch) -> None:
         """End turns and calls for which nothing came: by the log's time, at the partition's end by the clock."""
@@ -237,6 +247,7 @@ class Segment:
         if now - part.saved_at >= self._interval_s:
             part.saved_at = now
             await self._save(part, part.calls.values())
+            self._show()
 
     async def _save(self, part: _Partition, lives: Iterable[Live]) -> None:
         due = [live for live in lives if live.due]
@@ -255,6 +266,12 @@ class Segment:
             if live.points[0].ledger.ended_at is not None:
                 part.calls.pop(live.ledger.call)
                 self._metrics.count("calls", event="idle" if live.ledger.end_reason == "idle" else "ended")
+
+    def _show(self) -> None:
+        calls = [live for part in self._partitions.values() for live in part.calls.values()]
+        began = [at for live in calls if (at := live.listening.turn_at) is not None]
+        self._metrics.set("open_calls", len(calls))
+        self._metrics.set("oldest_open_turn_seconds", (self._clock() - min(began)).total_seconds() if began else 0)
 
     def _count_audio(self, live: Live) -> None:
         """Add to the counters what the checkpoint knows more than the one before it."""

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -74,3 +75,14 @@ def test_no_label_could_hold_a_call() -> None:
     closed = {"type", "outcome", "reason", "event", "role", "fate", "severity", "status", "program", "dependency"}
     assert labels == closed | {"partition"}
     assert all(metric.kind is Kind.GAUGE for metric in CATALOGUE if "partition" in metric.labels)
+
+
+def test_every_declared_metric_is_fed_somewhere() -> None:
+    root = Path(__file__).parents[2]
+    sources = [
+        path.read_text()
+        for package in ("streams", "services")
+        for path in (root / package).rglob("*.py")
+        if path != root / "streams" / "metrics.py"
+    ]
+    assert [metric.name for metric in CATALOGUE if not any(f'"{metric.name}"' in source for source in sources)] == []
