@@ -47,8 +47,8 @@ def deadly_to_hear(hear: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     app._CONSUMER = {**app._CONSUMER, "session_timeout_ms": 6_000}  # the broker's least: each death costs as much
-    app.InferenceClient = lambda *_: Emotion({"demo": EMODB}, {})  # type: ignore[assignment, misc]
+    app.InferenceClient = lambda *_: Emotion({"demo": EMODB}, {})  # type: ignore[assignment, attr-defined]
     label.check_window = dying(label.check_window, lambda window: window.id)  # type: ignore[assignment, attr-defined]
     escalate.check_label = dying(escalate.check_label, lambda label: label.window_id)  # type: ignore[assignment, attr-defined]
-    segment.hear = deadly_to_hear(segment.hear)  # type: ignore[assignment, attr-defined]
+    segment.hear = deadly_to_hear(segment.hear)  # type: ignore[attr-defined]
     main()
