@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from services.standalone.processes import Program, kill, last_lines, start
 from streams.kafka.positions import Positions
@@ -138,7 +139,12 @@ class Rig:
     async def committed(self) -> dict[int, int]:
         """The broker's word, partition -> next offset; only partitions that were committed."""
         async with Positions({"bootstrap_servers": self.bootstrap}) as positions:
-            said = await positions.read(self.group, self.topic)
+            while True:
+                try:
+                    said = await positions.read(self.group, self.topic)
+                    break
+                except GroupCoordinatorNotAvailableError:  # a new broker has none for a moment
+                    await asyncio.sleep(0.1)
         return {partition: position.committed for partition, position in said.items()}
 
     async def check(self) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """A broker that asks for TLS and a password, reached by the settings alone."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -19,17 +20,24 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from services.standalone.kafka import broker, wait_until_ready
 from services.standalone.places import free_port
-from services.standalone.processes import running
+from services.standalone.processes import Program, running
+from streams.app import group
+from streams.domain.deadletters import Reason
+from streams.domain.records import CallRecord, Ended, Role, Started
 from streams.kafka.admin import apply_topics
+from streams.kafka.cloudevents import decode_deadletter, encode_call
 from streams.kafka.connection import connection
+from streams.kafka.positions import Positions
 from streams.kafka.producer import KafkaSender
 from streams.kafka.publish import subscribe
 from streams.ports import Fetched, Outgoing
 from streams.settings import Settings
-from streams.topics import Topic
+from streams.store.epochs import create_epochs
+from streams.topics import CALLS, DEADLETTERS, Topic
 
 USER, PASSWORD = "undertone", "not-a-secret"
 LISTENER = """
@@ -128,6 +136,35 @@ async def test_a_wrong_password_or_an_unknown_authority_or_another_name_gets_now
     ):
         with pytest.raises(KafkaConnectionError):
             await KafkaSender(connection(Settings(**{**secured.model_dump(), **changed}))).start()
+
+
+async def test_a_stage_reads_sends_and_commits_by_its_settings_alone(
+    secured: Settings, migrated: str, tmp_path: Path
+) -> None:
+    settings = secured.model_copy(update={"postgres": SecretStr(migrated), "epochs": tmp_path / "epochs.json"})
+    create_epochs(settings.epochs, datetime.now(UTC))
+    await apply_topics(settings)
+    started = CallRecord("call-1", 0, 0, datetime.now(UTC), Started("demo", (Role.CUSTOMER,), "en"))
+    orphan = CallRecord("call-2", 1, 0, datetime.now(UTC), Ended("completed"))
+    program = Program("segment", (sys.executable, "-m", "streams", "segment"), tmp_path / "log", environment(settings))
+    with running(program):
+        async with (
+            KafkaSender(connection(settings)) as sender,
+            subscribe(settings, DEADLETTERS.name, decode_deadletter) as letters,
+            Positions(connection(settings)) as positions,
+        ):
+            await sender.send([encode_call(started), encode_call(orphan)])
+            async with asyncio.timeout(60):
+                assert (await anext(letters)).reason is Reason.NOT_STARTED
+                while (await positions.read(group("segment"), CALLS.name))[0].committed < 2:
+                    await asyncio.sleep(0.1)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as a worker is told them."""
+    said = settings.model_dump(exclude_none=True)
+    told = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in said.items()}
+    return {f"UNDERTONE_{name.upper()}": str(value) for name, value in told.items()}
 
 
 def value_of(record: Fetched) -> bytes | None:
