@@ -138,9 +138,8 @@ class Segment:
         withdraws = isinstance(said.body, Consent) and fold.withdraws(said.body)
         misplaced = partition_of(said.call_id.encode(), self._count()) != part.number
         live = next((part.calls[name] for name in names if name in part.calls), None)
-        if withdraws and (misplaced or live is None):
-            admitted.withdrawals += [(name, next_offset, said.logged_at) for name in names]
-            part.closed |= dict.fromkeys(names, next_offset)
+        if withdraws and (misplaced or live is None or live.ledger.ended_at is not None):
+            self._withdraw(part, names, said, next_offset, admitted)
         elif misplaced:
             raise UnusableError(Reason.WRONG_PARTITION, "the key belongs elsewhere: set partitioner=murmur2_random")
         elif live is not None and live.ledger.ended_at is None:
@@ -150,6 +149,15 @@ class Segment:
                 self._after_end(said)
         else:
             self._begin(part, said, next_offset)
+
+    def _withdraw(
+        self, part: _Partition, names: Sequence[str], said: CallRecord, next_offset: int, admitted: _Admitted
+    ) -> None:
+        """Withdraw a call that is not going on here, under every name that it can have."""
+        admitted.withdrawals += [(name, next_offset, said.logged_at) for name in names]
+        part.closed |= dict.fromkeys(names, next_offset)
+        for name in names:
+            part.calls.pop(name, None)  # over, and not yet written; or here from before there were more partitions
 
     def _begin(self, part: _Partition, said: CallRecord, next_offset: int) -> None:
         epoch = epoch_at(self._epochs, said.logged_at)

@@ -1,0 +1,91 @@
+"""The same histories against a real server: at no moment is there a row that consent does not allow."""
+
+import asyncio
+import itertools
+
+import psycopg
+from hypothesis import HealthCheck, given, settings
+from psycopg import sql
+from unit.stages.histories import (
+    HISTORIES,
+    RULES,
+    SCHEDULES,
+    History,
+    Say,
+    Schedule,
+    Speak,
+    Start,
+    Stream,
+    decoded,
+    tell,
+    work_off,
+)
+
+from streams.domain.records import Ended
+from streams.store.calls import PostgresCalls
+from streams.store.database import Database
+from streams.store.outcomes import Outcomes
+
+_NUMBER = itertools.count()
+_OUTSIDE = """
+    SELECT window_id FROM labels LEFT JOIN calls USING (call)
+    WHERE labels.consent_seq IS DISTINCT FROM calls.consent_seq OR labels.role <> 'customer'
+"""
+
+
+class Run:
+    """A history through the stream over PostgreSQL, looked at from outside after every turn."""
+
+    def __init__(self, url: str, history: History, schedule: Schedule) -> None:
+        self.told = tell(history, f"call-{next(_NUMBER)}")
+        asyncio.run(self._run(url, schedule))
+
+    async def _run(self, url: str, schedule: Schedule) -> None:
+        database = Database(url, application="test")
+        with psycopg.connect(url, autocommit=True) as self.eye, decoded() as self.chunks:
+            self.stream = Stream(self.told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock))
+            await work_off(self.stream, schedule, self.check)
+            self.found = self.holding()
+        await database.close()
+
+    def check(self, handled: int) -> None:
+        assert {self.told.audio[data] for data in self.chunks} <= self.told.allowed
+        assert self.eye.execute(_OUTSIDE.encode()).fetchall() == []
+        if self.told.withdrawn is not None and handled > self.told.withdrawn:
+            assert self.holding() <= {"call_state", "audit"}
+            (tomb,) = self.eye.execute("SELECT state, closed FROM call_state WHERE call = %s", (self.stream.call,))
+            assert (bytes(tomb[0]), tomb[1]) == (b"", "withdrawn")
+
+    def holding(self) -> set[str]:
+        """The tables that have the call's pseudonym in any row, whatever the column."""
+        tables = self.eye.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        asked = "SELECT FROM {} t WHERE to_jsonb(t)::text LIKE %s LIMIT 1"
+        return {
+            name
+            for (name,) in tables
+            if self.eye.execute(sql.SQL(asked).format(sql.Identifier(name)), (f"%{self.stream.call}%",)).fetchall()
+        }
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HISTORIES, SCHEDULES)
+def test_nothing_is_written_that_is_not_allowed_and_nothing_stays_of_what_is_withdrawn(
+    migrated: str, history: History, schedule: Schedule
+) -> None:
+    Run(migrated, history, schedule)
+
+
+ANGRY = (Speak(14), Speak(16), Speak(16), Speak(16))
+
+
+def test_a_call_with_all_that_is_needed_is_in_every_table(migrated: str) -> None:
+    run = Run(migrated, (Start(says=(Say(),)), (*ANGRY, Ended("completed"))), [(10, "judge record")])
+    assert run.found == {"calls", "call_state", "labels", "escalations", "outbox"}
+
+
+def test_of_a_withdrawn_call_nothing_is_left_but_tombstone_and_audit_row(migrated: str) -> None:
+    for after in ((), (Say(), Speak(16)), (Ended("completed"),)):
+        told = (Start(says=(Say(),)), (*ANGRY, Say(granted=False), *after))
+        run = Run(migrated, told, [(10, "judge record")])
+        assert run.found == {"call_state", "audit"}
+        assert run.eye.closed
