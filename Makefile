@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check
+.PHONY: help demo test check chaos
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -29,6 +29,9 @@ check: $(VENV)/test.stamp  ## lint, format, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: $(VENV)/test.stamp  ## break everything, row by row, and check what is left (ROWS=1,14 SEEDS=3)
+	@$(BIN)/python -m ops.chaos $(if $(ROWS),--rows "$(ROWS)") $(if $(SEEDS),--seeds "$(SEEDS)")
 
 $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --editable '.[standalone]'

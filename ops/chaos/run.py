@@ -1,0 +1,111 @@
+"""One run: calls published while a row's fault goes on, then quiet, then the checker."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from ops.chaos.calls import Mix, plan
+from ops.chaos.check import Findings, check
+from ops.chaos.control import Control, compare, controlled
+from ops.chaos.faults import Breaking, Fault
+from ops.chaos.ledger import Ledger, Publisher
+from ops.chaos.oracle import Expected, Labeller, Oracle, scored
+from ops.chaos.poison import poisoned
+from ops.chaos.rows import POISON, Row
+from ops.chaos.seen import Ends, Seen, collect, ends
+from ops.chaos.site import Site
+from ops.chaos.watch import Watch, settled, watching
+from streams import usecases
+from streams.domain.privacy import pseudonym
+from streams.kafka.connection import connection
+from streams.ports import Fetched
+from streams.store.epochs import read_epochs
+from streams.topics import CALLS
+
+PATIENCE_S = 180.0  #: for everything to settle once the fault is over
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one run."""
+
+    row: Row
+    seed: int
+    findings: Findings
+    faults: Sequence[Fault] = ()
+    calls: int = 0
+    settled_s: float | None = None  #: from the end of fault and input; None: never
+    recovered_s: list[float] = field(default_factory=list)  #: of each fault that held something up
+    restarts: int = 0
+    control: Control | None = None
+    reasons: dict[str, int] = field(default_factory=dict)  #: why programs were started again
+
+
+async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> Outcome:
+    """Run the row once. What comes of `seed`: the calls and the choice of faults; the machine decides the rest."""
+    random = Random(f"row {row.number}, seed {seed}")
+    mix = replace(row.mix, poison=POISON[seed % len(POISON)]) if row.number == 20 else row.mix
+    ledger, since, incidents = _ledger(site, row, random, mix), await ends(site), len(site.incidents)
+    breaking = Breaking(site, random)
+    async with controlled(site, wanted=row.control), watching(site) as watch:
+        with ledger:
+            await _break_while_publishing(row, breaking, Publisher(connection(site.settings), ledger, speed=row.speed))
+        settled_s = await settled(site, watch, patience_s=PATIENCE_S)
+        control = await compare(site, ledger) if row.control else None
+    seen = await _seen(site, ledger, since)
+    expected = await asyncio.to_thread(_expect, site, ledger, seen, labeller)
+    findings = check(ledger, seen, expected, watch.samples, exact=not row.real_bundle)
+    outcome = Outcome(row, seed, findings, breaking.faults, len(ledger.planned), settled_s, control=control)
+    _liveness(outcome, watch)
+    _restarts(outcome, [incident.reason for incident in site.incidents[incidents:]])
+    return outcome
+
+
+def _ledger(site: Site, row: Row, random: Random, mix: Mix) -> Ledger:
+    planned = [plan(random, f"chaos-{random.getrandbits(64):x}-{time.time_ns()}", mix) for _ in range(row.calls)]
+    spoiled = [poisoned(random, call, mix.poison, site.settings.partitions) for call in planned]
+    return Ledger(site.folder / "ledger.jsonl", spoiled)
+
+
+async def _break_while_publishing(row: Row, breaking: Breaking, publisher: Publisher) -> None:
+    """Round after round until everything is published; what a round broke it has mended when it ends."""
+    publishing = asyncio.create_task(publisher.publish(row.lanes))
+    while not publishing.done() and breaking.rounds < row.most_rounds:
+        await row.round(breaking)
+        breaking.rounds += 1
+    await publishing
+    breaking.site.heal()
+
+
+async def _seen(site: Site, ledger: Ledger, since: Ends) -> Seen:
+    epochs = read_epochs(site.settings.epochs)
+    calls = [pseudonym(epoch, call.call_id) for epoch in epochs for call in ledger.planned]
+    return await collect(site, since, calls)
+
+
+def _expect(site: Site, ledger: Ledger, seen: Seen, labeller: Labeller) -> dict[str, Expected]:
+    epochs, rules = read_epochs(site.settings.epochs), usecases.load()["demo"].rules
+    oracle = Oracle(epochs, rules, site.settings.partitions, labeller)
+    known = {call.call_id.encode() for call in ledger.planned}
+    by_key: defaultdict[bytes, list[Fetched]] = defaultdict(list)
+    for record in seen.records[CALLS.name]:
+        if record.key in known:
+            by_key[record.key].append(record)
+    found = [oracle.expect(records) for records in by_key.values()]
+    return {each.call: each for each in found if each is not None}
+
+
+def _liveness(outcome: Outcome, watch: Watch) -> None:
+    """I7: everything settles, and each partition that a fault held up moves on after it."""
+    outcome.findings.hold("I7 liveness", outcome.settled_s is not None, f"not settled within {PATIENCE_S:.0f} s")
+    recovered = [watch.recovered_s(fault.ended) for fault in outcome.faults]
+    outcome.recovered_s = [seconds for seconds in recovered if seconds is not None]
+
+
+def _restarts(outcome: Outcome, reasons: Sequence[str]) -> None:
+    outcome.restarts = len(reasons)
+    for reason in reasons:
+        outcome.reasons[reason] = outcome.reasons.get(reason, 0) + 1

@@ -1,0 +1,246 @@
+"""The whole stream on this machine, with a misbehaving network between its workers and everything that they use.
+
+Every stage runs as two processes, on sides `a` and `b`, which reach Kafka, PostgreSQL and inference by proxies of their
+own. The publisher and the checker go round the proxies.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import aiohttp
+from pydantic import SecretStr
+
+from ops.chaos.proxy import Proxy, proxying
+from services.standalone import kafka, postgres
+from services.standalone.errors import StandaloneError
+from services.standalone.places import free_port
+from services.standalone.processes import Program
+from services.standalone.supervisor import Incident, Supervisor
+from streams.kafka.admin import apply_topics
+from streams.settings import Settings
+from streams.store.epochs import create_epochs
+from streams.store.migrate import migrate
+
+SIDES = ("a", "b")
+STAGES = ("segment", "label", "escalate", "relay")
+SERVERS = ("kafka", "postgres", "inference")
+PARTITIONS = 4
+ROOT = Path(__file__).parents[2]
+LOOK_S = 0.1
+READY_S = 120.0
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(slots=True)
+class Site:
+    """A running stream, and every handle to break it by."""
+
+    folder: Path
+    settings: Settings  #: round the proxies
+    sides: Mapping[str, Settings]  #: through them
+    proxies: Mapping[str, Proxy]  #: "kafka-a"
+    supervisor: Supervisor = field(repr=False)
+    incidents: list[Incident]
+    workers: tuple[str, ...] = ()  #: "segment-a"
+    controls: tuple[str, ...] = ()  #: programs that are killed whenever a worker is, and are no part of the stream
+    probes: dict[str, str] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict, repr=False)
+
+    def process(self, name: str) -> subprocess.Popen[bytes] | None:
+        """The program's process, where it runs."""
+        process = self.supervisor.process(name)
+        return process if process is not None and process.poll() is None else None
+
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Send a signal to the program; False where it is not running."""
+        process = self.process(name)
+        if process is not None:
+            process.send_signal(number)
+        return process is not None
+
+    def proxied(self, server: str, sides: Sequence[str] = SIDES) -> list[Proxy]:
+        """The proxies before a server, of these sides."""
+        return [self.proxies[f"{server}-{side}"] for side in sides]
+
+    def keep(self, program: Program) -> None:
+        """Start the program, and start it again whenever it ends."""
+        self.programs[program.name] = program
+        self.supervisor.add(program)
+
+    async def fresh(self) -> None:
+        """Start what was ever started again anew, so that no back-off of one run reaches into the next."""
+        again = [name for name, count in self.supervisor.restarts.items() if count]
+        self.supervisor.stop(again)
+        for name in again:
+            self.supervisor.add(self.programs[name])
+        await asyncio.sleep(1 if again else 0)
+        await self.ready()
+
+    def heal(self) -> None:
+        """Undo every toxic, and let every stopped process go on."""
+        for proxy in self.proxies.values():
+            proxy.heal()
+        for name in (*self.workers, *SERVERS):
+            self.signal(name, signal.SIGCONT)
+
+    async def ready(self) -> None:
+        """Return once every worker says that it is; StandaloneError where one never is."""
+        deadline = time.monotonic() + READY_S
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
+            for name, url in self.probes.items():
+                while not await says_ok(client, url):
+                    if time.monotonic() > deadline:
+                        raise StandaloneError(f"{name} is not ready; see {self.folder}/logs/{name}.log")
+                    await asyncio.sleep(LOOK_S)
+
+
+@asynccontextmanager
+async def running_site(
+    folder: Path, *, seed: int = 0, sides: Mapping[str, Sequence[str]] | None = None, real_bundle: bool = False
+) -> AsyncIterator[Site]:
+    """Start everything with its state under `folder`. `sides` names the sides that a stage runs on: both, usually.
+
+    Inference is the oracle's scorer, or the real service with the demo bundle. Call it in the main thread.
+    """
+    folder = folder.resolve()
+    incidents: list[Incident] = []
+    supervisor = Supervisor(incidents.append)
+    async with AsyncExitStack() as ending:
+        ending.callback(supervisor.stop)
+        site = await _servers(folder, supervisor, incidents, ending, Random(seed))
+        _inference(site, real=real_bundle)
+        for stage in STAGES:
+            for side in (sides or {}).get(stage, SIDES):
+                add_worker(site, f"{stage}-{side}", ("streams", stage))
+        ending.callback(lambda: supervisor.stop((*site.workers, "inference"), grace_s=5))
+        ending.callback(site.heal)
+        watching = asyncio.create_task(_look(supervisor))
+        ending.callback(watching.cancel)
+        await site.ready()
+        yield site
+
+
+def add_worker(site: Site, name: str, module: tuple[str, ...], environment: Mapping[str, str] | None = None) -> None:
+    """Start a worker of the stream on the side that its name ends in; with `environment`, another program."""
+    given = dict(environment or {})
+    alive = None
+    if environment is None:
+        port, alive = free_port(), site.folder / "alive" / name
+        alive.parent.mkdir(exist_ok=True)
+        given = {"UNDERTONE_METRICS_PORT": str(port), "UNDERTONE_LIVENESS": str(alive)}
+        site.probes[name] = f"http://127.0.0.1:{port}/ready"
+    told = _environment(site.sides[name[-1]]) | ONE_CORE | given
+    argv = (sys.executable, "-m", *module)
+    log = site.folder / "logs" / f"{name}.log"
+    site.keep(Program(name, argv, log=log, env=told, liveness=alive, folder=ROOT))
+    if environment is None:
+        site.workers = (*site.workers, name)
+
+
+async def _servers(
+    folder: Path, supervisor: Supervisor, incidents: list[Incident], ending: AsyncExitStack, random: Random
+) -> Site:
+    """PostgreSQL and Kafka with schema and topics, and proxies before all three servers."""
+    ports = {name: free_port() for name in (*SERVERS, *(f"{server}-{side}" for server in SERVERS for side in SIDES))}
+    behind = {side: free_port() for side in SIDES}  # the broker has a listener for each side
+    programs: dict[str, Program] = {}
+    programs["postgres"], url = await _postgres(folder, supervisor, ports["postgres"])
+    programs["kafka"] = await _kafka(folder, supervisor, ports, behind)
+    proxies = {}
+    for server in SERVERS:
+        for side in SIDES:
+            target = behind[side] if server == "kafka" else ports[server]
+            proxy = Proxy(target, Random(random.random()))
+            proxies[f"{server}-{side}"] = await ending.enter_async_context(proxying(proxy, ports[f"{server}-{side}"]))
+    settings = _settings(folder, url, ports, "")
+    await apply_topics(settings)
+    sides = {side: _settings(folder, url, ports, f"-{side}") for side in SIDES}
+    return Site(folder, settings, sides, proxies, supervisor, incidents, programs=programs)
+
+
+async def _postgres(folder: Path, supervisor: Supervisor, port: int) -> tuple[Program, str]:
+    """A server that is durable as in production: what it said it committed survives kill -9."""
+    program = await asyncio.to_thread(postgres.server, folder / "postgres", port)
+    supervisor.add(program)
+    url, process = postgres.address(folder / "postgres", port), supervisor.process("postgres")
+    if process is None:
+        raise StandaloneError("PostgreSQL did not start")
+    await asyncio.to_thread(postgres.wait_until_ready, program, process, url)
+    url = await asyncio.to_thread(postgres.create_database, url, "undertone")
+    await asyncio.to_thread(migrate, url)
+    return program, url
+
+
+async def _kafka(folder: Path, supervisor: Supervisor, ports: Mapping[str, int], behind: Mapping[str, int]) -> Program:
+    program = await asyncio.to_thread(kafka.broker, folder / "kafka", ports["kafka"])
+    file = folder / "kafka" / "server.properties"
+    told = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    for side in SIDES:
+        told["listeners"] += f",SIDE_{side}://127.0.0.1:{behind[side]}"
+        told["advertised.listeners"] += f",SIDE_{side}://127.0.0.1:{ports[f'kafka-{side}']}"
+        told["listener.security.protocol.map"] += f",SIDE_{side}:PLAINTEXT"
+    file.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+    supervisor.add(program)
+    process = supervisor.process("kafka")
+    if process is None:
+        raise StandaloneError("Kafka did not start")
+    await asyncio.to_thread(kafka.wait_until_ready, program, process)
+    return program
+
+
+def _settings(folder: Path, url: str, ports: Mapping[str, int], side: str) -> Settings:
+    epochs = folder / "epochs.json"
+    if not epochs.exists():
+        create_epochs(epochs, datetime.now(UTC) - timedelta(minutes=5))
+    address = url.replace(f":{ports['postgres']}/", f":{ports[f'postgres{side}']}/")
+    return Settings(
+        kafka=f"127.0.0.1:{ports[f'kafka{side}']}",
+        postgres=SecretStr(address),
+        inference=f"http://127.0.0.1:{ports[f'inference{side}']}",
+        epochs=epochs,
+        partitions=PARTITIONS,
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "UNDERTONE_KAFKA": settings.kafka,
+        "UNDERTONE_POSTGRES": settings.postgres.get_secret_value(),
+        "UNDERTONE_INFERENCE": settings.inference,
+        "UNDERTONE_EPOCHS": str(settings.epochs),
+        "UNDERTONE_PARTITIONS": str(settings.partitions),
+    }
+
+
+def _inference(site: Site, *, real: bool) -> None:
+    port = site.settings.inference.rpartition(":")[2]
+    command = ("services.inference",) if real else ("ops.chaos.scorer", port)
+    told = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} | ONE_CORE
+    argv = (sys.executable, "-m", *command)
+    log = site.folder / "logs" / "inference.log"
+    site.keep(Program("inference", argv, log=log, env=told, folder=ROOT))
+    site.probes["inference"] = f"{site.settings.inference}/v2/health/ready"
+
+
+async def _look(supervisor: Supervisor) -> None:
+    while True:
+        supervisor.look()
+        await asyncio.sleep(LOOK_S)
+
+
+async def says_ok(client: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a probe answers 200."""
+    try:
+        async with client.get(url) as response:
+            return response.ok
+    except (aiohttp.ClientError, TimeoutError):
+        return False
