@@ -1,6 +1,7 @@
 """Windows in, judgements out: what a bundle says of each window, or why it says nothing."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle, Limits
 from services.emotion.features import FRAME, FRAME_RATE, RATE, Contours, contours, functionals
-from services.emotion.heads import decisions, probabilities
+from services.emotion.heads import Heads, decisions, probabilities
 from streams.domain.records import Outcome
 from streams.domain.unlabelled import Unlabelled
 
@@ -19,7 +20,9 @@ FULL_SCALE = 0.977  #: 32,000 of 32,768: G.711's last step is 32,124 (mu-law) or
 CLIPPED_SHARE = 0.05
 VOICED_S = 0.2
 
-_FAILED = {Unlabelled.NOT_FINITE, Unlabelled.REFUSED}
+_FAILED = {Unlabelled.NOT_FINITE, Unlabelled.MODEL_ERROR, Unlabelled.REFUSED}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,47 @@ def outcome_of(reason: Unlabelled | None) -> Outcome:
 
 def judge(bundle: Bundle, windows: Sequence[Array]) -> Judgements:
     """Judge each window (float32, mono, at the bundle's rate, full scale 1) for itself; neighbours do not matter."""
-    reasons, vectors = [], []
-    for window in windows:
-        reason, vector = describe(window, bundle.manifest.limits)
-        reasons.append(reason)
-        vectors.append(vector)
+    described = [_described(window, bundle.manifest.limits) for window in windows]
+    reasons = [reason for reason, _ in described]
     sizes = {head: len(classes) for head, classes in bundle.heads.classes.items()}
     found = {head: np.zeros((len(windows), size), np.float32) for head, size in sizes.items()}
-    at = [index for index, vector in enumerate(vectors) if vector is not None]
-    if at:
-        scores = decisions(bundle.heads, np.stack([vector for vector in vectors if vector is not None]))
-        for head, rows in probabilities(bundle.heads, scores).items():
-            found[head][at] = rows
+    _score(bundle.heads, {at: vector for at, (_, vector) in enumerate(described) if vector is not None}, reasons, found)
     return _only_finite(reasons, found)
+
+
+def _score(
+    heads: Heads, vectors: Mapping[int, Array], reasons: list[Unlabelled | None], found: Mapping[str, Array]
+) -> None:
+    """Fill in what the heads say of these vectors: of all at once; one by one where that raises."""
+    if not vectors:
+        return
+    try:
+        rows = probabilities(heads, decisions(heads, np.stack(list(vectors.values()))))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - asking again would not help
+        if len(vectors) == 1:
+            reasons[next(iter(vectors))] = _raised(error)
+            return
+        for at, vector in vectors.items():
+            _score(heads, {at: vector}, reasons, found)
+    else:
+        for head, columns in rows.items():
+            found[head][list(vectors)] = columns
+
+
+def _described(window: Array, limits: Limits) -> tuple[Unlabelled | None, Array | None]:
+    try:
+        return describe(window, limits)
+    except MemoryError:  # the machine's trouble, not the window's: asking again may help
+        raise
+    except Exception as error:  # noqa: BLE001 - asking again would not help, and the windows behind it wait
+        return _raised(error), None
+
+
+def _raised(error: Exception) -> Unlabelled:
+    log.error("the model failed at a window", extra={"error": type(error).__name__})  # its words could quote audio
+    return Unlabelled.MODEL_ERROR
 
 
 def describe(window: Array, limits: Limits) -> tuple[Unlabelled | None, Array | None]:

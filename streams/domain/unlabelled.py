@@ -12,5 +12,6 @@ class Unlabelled(StrEnum):
     CLIPPED = "clipped"  #: abstained: too many samples at full scale
     UNVOICED = "unvoiced"  #: abstained: no voiced speech to judge
     NOT_FINITE = "not_finite"  #: failed: the features or scores are no numbers
+    MODEL_ERROR = "model_error"  #: failed: the model raised at this very window
     REFUSED = "refused"  #: failed: the inference service refuses this very window
     OTHER_SCHEME = "other_scheme"  #: failed: the bundle's heads are not those of the use case's scheme

@@ -1,11 +1,14 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from services.emotion import model
 from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.emotion.features import contours, functionals
 from services.emotion.model import judge, outcome_of
 from streams.domain.records import Outcome
 from streams.domain.unlabelled import Unlabelled
@@ -59,6 +62,32 @@ def test_scores_that_are_no_numbers_never_become_a_label(demo: Bundle, voice: Vo
     assert judge(broken, [voice()]).reasons == (Unlabelled.NOT_FINITE,)
 
 
+@pytest.mark.parametrize("step", ["contours", "decisions"])
+def test_a_window_at_which_the_model_raises_fails_alone(
+    demo: Bundle, voice: Voice, step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    culprits = {"contours": voice(200), "decisions": functionals(contours(voice(200)))[None]}
+    honest = getattr(model, step)
+
+    def raising(*given: Any) -> Any:  # noqa: ANN401 - stands for either step
+        if (np.atleast_2d(given[-1])[:, None] == culprits[step]).all(axis=-1).any():
+            raise ValueError("the customer's words")
+        return honest(*given)
+
+    alone = judge(demo, [voice()])
+    monkeypatch.setattr(model, step, raising)
+    judged = judge(demo, [voice(), voice(200), voice()])
+
+    assert judged.reasons == (None, Unlabelled.MODEL_ERROR, None)
+    for head, rows in judged.probabilities.items():
+        assert not rows[1].any()
+        np.testing.assert_allclose(rows[[0, 2]], alone.probabilities[head][[0, 0]], atol=1e-6)
+    assert [(record.message, record.error) for record in caplog.records] == [
+        ("the model failed at a window", "ValueError")
+    ]  # type: ignore[attr-defined]
+    assert "customer's words" not in caplog.text
+
+
 def test_neighbours_do_not_change_a_windows_judgement(demo: Bundle, voice: Voice) -> None:
     windows = [voice(hertz, seconds=seconds) for hertz, seconds in ((90, 2.5), (220, 7), (0.5, 3), (310, 12))]
     together = judge(demo, windows)
@@ -77,4 +106,5 @@ def test_no_windows_give_no_judgements(demo: Bundle) -> None:
 
 def test_every_reason_belongs_to_one_outcome() -> None:
     assert outcome_of(None) is Outcome.LABELLED
-    assert {it for it in Unlabelled if outcome_of(it) is Outcome.FAILED} == {Unlabelled.NOT_FINITE, Unlabelled.REFUSED}
+    failed = {it for it in Unlabelled if outcome_of(it) is Outcome.FAILED}
+    assert failed == {Unlabelled.NOT_FINITE, Unlabelled.MODEL_ERROR, Unlabelled.REFUSED}
