@@ -112,7 +112,8 @@ async def restart_broker(breaking: Breaking) -> None:
     number = breaking.random.choice((signal.SIGTERM, signal.SIGKILL))
     async with breaking.noted(f"{number.name} kafka"):
         breaking.site.signal("kafka", number)
-        await _until_listening(breaking.site.settings.kafka)
+        await asyncio.sleep(1)
+        await breaking.site.serving()
     await breaking.pause(8, 12)
 
 
@@ -185,7 +186,7 @@ async def restart_postgres(breaking: Breaking) -> None:
     async with breaking.noted(f"{number.name} postgres"):
         breaking.site.signal("postgres", number)
         await asyncio.sleep(0.3)
-        await _until_it_answers(breaking.site)
+        await breaking.site.serving()
     await breaking.pause(2, 4)
 
 
@@ -277,37 +278,3 @@ async def _take_all_connections(site: Site, url: str, seconds: float) -> None:
     finally:
         for connection in held:
             await connection.close()
-
-
-async def _until_listening(address: str) -> None:
-    host, _, port = address.partition(":")
-    with suppress(TimeoutError):
-        async with asyncio.timeout(BACK_S):
-            await asyncio.sleep(1)
-            while not await _connects(host, int(port)):
-                await asyncio.sleep(0.1)
-
-
-async def _connects(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-async def _until_it_answers(site: Site) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(BACK_S):
-            while not await _answers(site.settings.postgres.get_secret_value()):
-                await asyncio.sleep(0.1)
-
-
-async def _answers(url: str) -> bool:
-    try:
-        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=2)
-    except psycopg.OperationalError:
-        return False
-    await connection.close()
-    return True

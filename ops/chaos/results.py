@@ -28,9 +28,9 @@ INTRO = """\
 
 Made by `make chaos`; the harness is described in `ops/adr/0088-chaos.md`. {calls}
 
-* *effects*: label rows, escalations and dead letters that the oracle expects. *lost*: those that are not there, with
-  the upper end of a 95 % interval (3/N where none is). *too many*: rows or distinct dead letters that it does not expect.
-  *again*: records of derived topics that came more than once and changed nothing.
+* *effects*: label rows, escalations and dead letters that the oracle expects. *lost*: those that are not there,
+  with the upper end of a 95 % interval (3/N where none is). *too many*: rows or distinct dead letters that it does not
+  expect. *again*: records of derived topics that came more than once and changed nothing.
 * *moving again*: from a fault's end until every partition that was behind then had committed more. It includes 10 s of
   session where a member of a group was killed or cut off.
 * *broken*: findings against the invariants: I0 the log holds the ledger, I1 conservation, I2 effects, I3 order, I4

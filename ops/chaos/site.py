@@ -17,6 +17,8 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
+import psycopg
+from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from ops.chaos.proxy import Proxy, proxying
@@ -25,10 +27,11 @@ from services.standalone.errors import StandaloneError
 from services.standalone.places import free_port
 from services.standalone.processes import Program
 from services.standalone.supervisor import Incident, Supervisor
-from streams.kafka.admin import apply_topics
+from streams.kafka.admin import apply_topics, partitions_of
 from streams.settings import Settings
 from streams.store.epochs import create_epochs
 from streams.store.migrate import migrate
+from streams.topics import CALLS
 
 SIDES = ("a", "b")
 STAGES = ("segment", "label", "escalate", "relay")
@@ -82,8 +85,33 @@ class Site:
         self.supervisor.stop(again)
         for name in again:
             self.supervisor.add(self.programs[name])
-        await asyncio.sleep(1 if again else 0)
+        await self.serving()
         await self.ready()
+
+    async def serving(self) -> None:
+        """Return once Kafka and PostgreSQL answer; StandaloneError where they do not."""
+        for name, answers in (("Kafka", self._kafka_answers), ("PostgreSQL", self._postgres_answers)):
+            deadline = time.monotonic() + READY_S
+            while not await answers():
+                if time.monotonic() > deadline:
+                    raise StandaloneError(f"{name} does not answer; see its log under {self.folder}")
+                await asyncio.sleep(LOOK_S)
+
+    async def _kafka_answers(self) -> bool:
+        try:
+            return await partitions_of(self.settings, CALLS.name) > 0
+        except (KafkaError, OSError):
+            return False
+
+    async def _postgres_answers(self) -> bool:
+        try:
+            connected = await psycopg.AsyncConnection.connect(
+                self.settings.postgres.get_secret_value(), connect_timeout=2
+            )
+        except psycopg.OperationalError:
+            return False
+        await connected.close()
+        return True
 
     def heal(self) -> None:
         """Undo every toxic, and let every stopped process go on."""
