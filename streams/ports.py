@@ -28,7 +28,7 @@ class Batch:
     topic: str
     partition: int
     records: tuple[Fetched, ...]
-    caught_up: bool = False  #: the partition's end was reached with this batch
+    caught_up: datetime | None = None  #: of a tick: when the broker said that nothing follows
 
 
 class Stage(Protocol):

@@ -32,7 +32,7 @@ class MemoryCalls:
     def _save(self, saved: Checkpoint) -> bool:
         call = saved.call.call
         before = self.tables.states.get(call)
-        if before is not None and (before.stored.closed or before.stored.next_offset >= saved.next_offset):
+        if before is not None and (before.stored.closed or not _grows(before.stored, saved)):
             return False
         stored = Stored(call, saved.next_offset, b"" if saved.closed else saved.state, saved.closed)
         self.tables.states[call] = State(saved.partition, stored)
@@ -49,3 +49,8 @@ class MemoryCalls:
         self.tables.states[call] = State(before.partition, tomb, gone=True)
         self.tables.delete(call)
         self.tables.audit.append(("call.withdrawn", call, at))
+
+
+def _grows(before: Stored, saved: Checkpoint) -> bool:
+    """A call that was idle ends without a further record."""
+    return saved.next_offset > before.next_offset or (saved.closed and saved.next_offset == before.next_offset)

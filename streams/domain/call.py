@@ -125,6 +125,8 @@ def step(ledger: Ledger, record: CallRecord) -> Result:
 
 def idle(ledger: Ledger, now: datetime) -> Result:
     """What the passing of the log's time to `now` means for a call without records."""
+    if ledger.ended_at is not None:
+        return ledger, ()
     if now - ledger.last_at >= IDLE_END:
         ended = replace(ledger, ended_at=ledger.last_at + IDLE_END, end_reason="idle")
         return ended, (Break(ledger.media_ms), End())
@@ -140,8 +142,9 @@ def _body(ledger: Ledger, record: CallRecord) -> Result:
         case Gap() as gap:
             return _gap(ledger, record.media_ms + gap.duration_ms)
         case Ended() as ended:
+            ledger, actions = _gap(ledger, record.media_ms)
             ledger = replace(ledger, ended_at=record.logged_at, end_reason=ended.reason)
-            return ledger, (Break(ledger.media_ms), End())
+            return ledger, (*actions, End())
         case Started():
             message = "`started` came twice: give each call an id of its own"
             return ledger, (Refuse(Reason.ALREADY_STARTED, message),)

@@ -9,7 +9,9 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import faust
@@ -25,6 +27,7 @@ EX_TEMPFAIL = 75  #: "start me again": an ordinary event for a supervisor
 TICK_S = 1.0  #: a partition at its end is handed an empty batch this often, so that idle calls end
 COMMIT_S = 0.5
 CONNECT_S = 1.0
+STOP_S = 5.0  #: for the last commit
 RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
 
 log = logging.getLogger(__name__)
@@ -88,13 +91,15 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         self.busy = asyncio.Lock()
         self.partitions: dict[TopicPartition, _Partition] = {}
         self._room = asyncio.Event()
-        self._queued = 0
+        self._queued = self._partition_count = 0
         app.agent(self.channel, name=stage.__class__.__name__)(self._agent)
 
     @property
     def partition_count(self) -> int:
         """How many partitions the topic has; only while something is assigned."""
-        return len(self._joined.partitions_for_topic(self.topic) or ())
+        # Metadata that came with a passing error lacks the topic: what was known before then stands.
+        self._partition_count = len(self._joined.partitions_for_topic(self.topic) or ()) or self._partition_count
+        return self._partition_count
 
     def assigned(self) -> set[int]:
         """The partitions that this worker holds now."""
@@ -108,7 +113,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         """Let the running handler end, start no other, commit, leave the group."""
         self.app.flow_control.clear()
         async with self.busy:
-            await self._commit()
+            with suppress(TimeoutError):  # a coordinator that is gone is waited for without end otherwise
+                await asyncio.wait_for(self._commit(), STOP_S)
             self.partitions.clear()
         if self.consumer is not None:
             await self.consumer.stop()
@@ -152,8 +158,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         for event in [self._event(tp, tuple(records)) for tp, records in fetched.items() if records]:
             await self.channel.put(event)
         for tp in self._joined.assignment():
-            if self._quiet(tp) and await self._at_end(tp):
-                await self.channel.put(self._event(tp, (), caught_up=True))
+            if self._quiet(tp) and (seen_at := await self._end_seen_at(tp)):
+                await self.channel.put(self._event(tp, (), caught_up=seen_at))
         self._liveness.progressed()
         self._metrics.set("queued_bytes", self._queued)
 
@@ -163,7 +169,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         except TimeoutError:
             return
 
-    def _event(self, tp: TopicPartition, records: tuple[Fetched, ...], *, caught_up: bool = False) -> _Event:
+    def _event(self, tp: TopicPartition, records: tuple[Fetched, ...], *, caught_up: datetime | None = None) -> _Event:
         partition = self.partitions.setdefault(tp, _Partition())
         nbytes = sum(len(record.value or b"") + RECORD_BYTES for record in records)
         partition.queued += 1
@@ -175,9 +181,12 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         partition = self.partitions.setdefault(tp, _Partition())
         return not partition.queued and time.monotonic() - partition.ticked_at >= TICK_S
 
-    async def _at_end(self, tp: TopicPartition) -> bool:
-        end = self._joined.highwater(tp)  # None before the first answer of the broker
-        return end is not None and await self._joined.position(tp) >= end
+    async def _end_seen_at(self, tp: TopicPartition) -> datetime | None:
+        """When the broker last answered that nothing follows; a broker that is silent says nothing of idleness."""
+        end, answered_ms = self._joined.highwater(tp), self._joined.last_poll_timestamp(tp)
+        if end is None or answered_ms is None or await self._joined.position(tp) < end:
+            return None
+        return datetime.fromtimestamp(answered_ms / 1000, UTC)
 
     async def _agent(self, stream: Any) -> None:  # noqa: ANN401 - Faust ships no types
         async for event in stream:

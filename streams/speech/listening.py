@@ -35,6 +35,7 @@ class Listening:
         self.activity = activity or (START,) * len(hearing.roles)
         self.tape = Tape()
         self._rate = 0
+        self._resumed_ms = hearing.heard_ms  #: windows that begin before it were sent before the checkpoint
 
     @property
     def context_ms(self) -> int:
@@ -65,8 +66,9 @@ class Listening:
         return windows
 
     def refill(self, chunk: Listen, offset: int) -> None:
-        """Take audio from before a checkpoint: the next frame begins in it."""
-        if chunk.at_ms + chunk.audio.duration_ms > self.context_ms:
+        """Take audio from before a checkpoint, where the next frame begins; pass by what was late or came twice."""
+        follows = self.tape.end_ms in {None, chunk.at_ms}
+        if follows and chunk.at_ms + chunk.audio.duration_ms > self.context_ms:
             self._append(chunk, offset)
 
     def load(self, chunk: Listen, offset: int) -> list[Stretch]:
@@ -105,7 +107,7 @@ class Listening:
         return end_ms - (end_ms - self.hearing.heard_ms) % FRAME_MS
 
     def _windows(self, cuts: Iterable[Cut]) -> list[Spoken]:
-        return [self._window(cut) for cut in cuts]
+        return [self._window(cut) for cut in cuts if cut.start_ms >= self._resumed_ms]
 
     def _window(self, cut: Cut) -> Spoken:
         last = self.tape.at(cut.end_ms - 1)

@@ -34,9 +34,14 @@ class Tape:
 
     def append(self, chunk: Chunk) -> None:
         """Add the next chunk. ValueError where it does not begin where the last one ended."""
-        if self._chunks and self._chunks[-1].end_ms != chunk.start_ms:
+        if self.end_ms not in {None, chunk.start_ms}:
             raise ValueError("a tape has no gaps: cut it before the next run of audio")
         self._chunks.append(chunk)
+
+    @property
+    def end_ms(self) -> int | None:
+        """Where the next chunk must begin; None while the tape is empty."""
+        return self._chunks[-1].end_ms if self._chunks else None
 
     def samples(self, channel: int, start_ms: int, end_ms: int) -> Pcm:
         """One channel between two times, shape (samples,); silence for what lies before the tape."""

@@ -3,9 +3,11 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
+from streams.domain import call as fold
 from streams.domain.call import Action, Ledger, Listen
 from streams.domain.checkpoint import Point, remember
 from streams.domain.privacy import Epoch
@@ -42,6 +44,13 @@ class Live:
     queue: deque[Item] = field(default_factory=deque)
     counted: dict[tuple[Role, str], int] = field(default_factory=dict)  #: milliseconds that metrics know of
 
+    def idle(self, now: datetime) -> None:
+        """End the turns, or the call, where nothing has come for long enough."""
+        ledger, actions = fold.idle(self.ledger, now)
+        if actions and (self.active or ledger.ended_at is not None):
+            self.ledger = ledger
+            self.queue.append(Item(self.next_offset, ledger, actions))
+
     def refill(self, record: CallRecord) -> None:
         """Take in again what was folded before the restart: its last milliseconds are the next frame's first."""
         if isinstance(record.body, Audio) and self.listening.hearing.consent_seq is not None:
@@ -63,8 +72,10 @@ class Live:
 
     @property
     def due(self) -> bool:
-        """Whether its checkpoint has moved on since it was saved."""
-        return bool(self.points) and self.points[0].audio_offset > self.saved
+        """Whether its checkpoint has moved on since it was saved, or the call is over."""
+        if not self.points:
+            return False
+        return self.points[0].audio_offset > self.saved or self.points[0].ledger.ended_at is not None
 
     @property
     def holds_back(self) -> bool:

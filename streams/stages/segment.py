@@ -138,6 +138,8 @@ class Segment:
         withdraws = isinstance(said.body, Consent) and fold.withdraws(said.body)
         misplaced = partition_of(said.call_id.encode(), self._count()) != part.number
         live = next((part.calls[name] for name in names if name in part.calls), None)
+        if live is not None:
+            live.idle(said.logged_at)
         if withdraws and (misplaced or live is None or live.ledger.ended_at is not None):
             self._withdraw(part, names, said, next_offset, admitted)
         elif misplaced:
@@ -202,14 +204,11 @@ class Segment:
         if batch.records:
             now = datetime.fromtimestamp(batch.records[-1].timestamp / 1000, UTC)
         elif batch.caught_up:
-            now = self._clock() - CLOCK_MARGIN
+            now = batch.caught_up - CLOCK_MARGIN
         else:
             return
         for live in part.calls.values():
-            ledger, actions = fold.idle(live.ledger, now)
-            if actions and (live.active or ledger.ended_at is not None):
-                live.ledger = ledger
-                live.queue.append(Item(live.next_offset, ledger, actions))
+            live.idle(now)
 
     async def _hear(self, part: _Partition) -> None:
         """Work off what was admitted: one record of every call a round, all their audio in one batch."""

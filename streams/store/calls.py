@@ -75,13 +75,17 @@ class PostgresCalls:
 
 
 _NEW_STATE = upsert(call_state)
+#: A call that was idle ends without a further record.
+_GROWS = (call_state.c.next_offset < _NEW_STATE.excluded.next_offset) | (
+    (call_state.c.next_offset == _NEW_STATE.excluded.next_offset) & _NEW_STATE.excluded.closed.is_not(None)
+)
 _WRITE_STATE = _NEW_STATE.on_conflict_do_update(
     index_elements=[call_state.c.call],
     set_={
         **{name: _NEW_STATE.excluded[name] for name in ("partition", "next_offset", "state", "closed")},
         "saved_at": func.clock_timestamp(),
     },
-    where=(call_state.c.next_offset < _NEW_STATE.excluded.next_offset) & call_state.c.closed.is_(None),
+    where=_GROWS & call_state.c.closed.is_(None),
 ).returning(call_state.c.call)
 
 _NEW_CALL = upsert(calls)

@@ -73,7 +73,7 @@ class Bench:
         self.stage = self.start()
 
     def handle(self, records: Sequence[Fetched], *, caught_up: bool = False) -> int | None:
-        batch = Batch(CALLS.name, 0, tuple(records), caught_up)
+        batch = Batch(CALLS.name, 0, tuple(records), self.now if caught_up else None)
         return asyncio.run(self.stage.handle(batch))
 
     def windows(self) -> dict[str, tuple[int, int, bytes, datetime]]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,8 @@ from streams.stages import careful
 from streams.stages.careful import Careful
 
 LOG = [Kept("t", 0, offset, 0, b"k", b"%d" % offset) for offset in range(40)]
+
+SEEN_AT = datetime(2026, 11, 23, tzinfo=UTC)  #: the partition's end
 
 
 class DiedError(BaseException):
@@ -76,7 +79,7 @@ class Machine:
             durable = await stage.handle(Batch("t", 0, tuple(LOG[at : at + size])))
             at, turn, self.now = at + size, turn + 1, self.now + 1
             self.committed = self.committed if durable is None else durable
-        assert (await stage.handle(Batch("t", 0, (), caught_up=True)) or 0) >= self.committed
+        assert (await stage.handle(Batch("t", 0, (), caught_up=SEEN_AT)) or 0) >= self.committed
 
     def dead(self) -> list[int]:
         assert {letter.reason for letter in self.letters.letters} <= {Reason.KILLED_WORKER}
@@ -172,7 +175,7 @@ async def test_a_record_that_waited_for_something_is_not_blamed(monkeypatch: pyt
 
 async def test_a_tick_before_the_first_record_is_handed_on() -> None:
     machine = Machine()
-    assert await machine.start().handle(Batch("t", 0, (), caught_up=True)) is None
+    assert await machine.start().handle(Batch("t", 0, (), caught_up=SEEN_AT)) is None
     assert machine.sizes == [0]
 
 

@@ -42,6 +42,8 @@ ANGRY = {
 }
 CALM = {**ANGRY, "category.binary": {"emotional": 0.1, "neutral": 0.9}}
 
+SEEN_AT = datetime(2026, 11, 23, tzinfo=UTC)  #: the partition's end
+
 
 def call(name: str = CALL, **changes: object) -> Call:
     consent = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=BEGAN)
@@ -127,7 +129,7 @@ class Bench:
             pass
 
     def batch(self, topic: topics.Topic) -> Batch:
-        return Batch(topic.name, 0, tuple(self.broker.read(topic.name)), caught_up=True)
+        return Batch(topic.name, 0, tuple(self.broker.read(topic.name)), caught_up=SEEN_AT)
 
     def counted(self, name: str, **labels: str) -> float:
         value = self.metrics.registry.get_sample_value(f"undertone_{name}_total", labels)
@@ -283,8 +285,8 @@ async def test_heads_that_are_not_the_schemes_leave_a_failed_row(bench: Bench) -
 
 
 async def test_a_tick_at_the_partitions_end_moves_nothing(bench: Bench) -> None:
-    assert await bench.label.handle(Batch(topics.WINDOWS.name, 0, (), caught_up=True)) is None
-    assert await bench.escalate.handle(Batch(topics.LABELS.name, 0, (), caught_up=True)) is None
+    assert await bench.label.handle(Batch(topics.WINDOWS.name, 0, (), caught_up=SEEN_AT)) is None
+    assert await bench.escalate.handle(Batch(topics.LABELS.name, 0, (), caught_up=SEEN_AT)) is None
 
 
 async def test_the_relay_sends_again_what_it_could_not_mark(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """The segment stage over in-memory twins."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.stages.bench import AT, EPOCH, GRANT, STARTED, Bench, call, publish
 
+from streams.adapters.memory_topics import MemoryDeadLetters
 from streams.domain.deadletters import Reason
 from streams.domain.privacy import pseudonym
 from streams.domain.records import CallRecord
+from streams.ports import Batch
+from streams.topics import CALLS
 
 TALK = "a" * 6 + "-" + "c" * 12 + "--" + "b" * 2 + "c" * 30 + "-" + "a" * 4 + "cccccccc" + "-"
 
@@ -119,6 +123,56 @@ def test_an_idle_call_goes_on_where_it_stopped() -> None:
     assert sorted((start, end) for start, end, _, _ in bench.windows().values()) == [(0, 5000), (5000, 10000)]
 
 
+def test_a_call_whose_turn_already_ended_idle_still_ends_and_leaves_a_tombstone() -> None:
+    bench = Bench()
+    bench.handle(publish(bench, call(TALK)[:10]))
+    bench.now += timedelta(seconds=36)
+    bench.handle([], caught_up=True)
+    bench.now += timedelta(minutes=16)
+    bench.handle([], caught_up=True)
+    assert bench.tables.calls[pseudonym(EPOCH, "a")].end_reason == "idle"
+    assert bench.tables.states[pseudonym(EPOCH, "a")].stored.closed
+    assert bench.stage._partitions[0].calls == {}
+
+
+def test_time_that_passed_while_a_tick_waited_ends_no_call() -> None:
+    bench = Bench()
+    bench.handle(publish(bench, call("cccccccccc")[:-1]))
+    seen_at = bench.now
+    bench.now += timedelta(minutes=20)
+    asyncio.run(bench.stage.handle(Batch(CALLS.name, 0, (), seen_at)))
+    assert bench.windows() == {}
+    assert bench.tables.calls[pseudonym(EPOCH, "a")].ended_at is None
+
+
+def test_a_chunk_that_came_twice_before_a_crash_does_not_stop_the_restart() -> None:
+    bench = Bench()
+    records = call("cccccccccc")
+    kept = publish(bench, [*records[:5], records[4], *records[5:]])
+    held = bench.handle(kept[:7])
+    bench.crash()
+    bench.handle(kept[held:])
+    assert [(start, end) for start, end, _, _ in bench.windows().values()] == [(0, 5000)]
+
+
+def test_after_a_crash_in_the_rest_of_a_long_turn_no_window_comes_back_without_its_audio() -> None:
+    bench = Bench()
+    kept = publish(bench, call("c" * 60))
+    committed = 0
+    for position in range(0, len(kept), 5):
+        committed = bench.handle(kept[position : position + 5]) or committed
+        bench.crash()
+        bench.handle(kept[committed : position + 5])  # `windows` compares what comes twice
+    assert sum(end - start for start, end, _, _ in bench.windows().values()) == 30_000
+
+
+def test_what_is_lost_before_the_end_has_a_fate() -> None:
+    bench = Bench()
+    records = call("cccccccccc")
+    bench.handle(publish(bench, [*records[:-2], records[-1]]))
+    assert {channel: sum(ms.values()) for channel, ms in bench.fates().items()} == {"0 agent": 5000, "1 customer": 5000}
+
+
 def test_calls_without_a_record_for_fifteen_minutes_end() -> None:
     bench = Bench()
     bench.handle(publish(bench, call(TALK)[:10]))
@@ -179,3 +233,71 @@ def test_whatever_crashes_when_the_windows_and_fates_are_those_of_an_undisturbed
     assert rough.letters.letters == calm.letters.letters == []
     for index in range(len(drawn)):
         assert rough.fates("abc"[index]) == calm.fates("abc"[index])
+
+
+def test_a_window_sent_before_a_crash_is_not_sent_again_without_its_audio() -> None:
+    bench = Bench()
+    kept = publish(bench, call("c" * 60, chunk_ms=1000))
+    bench.handle(kept[:15])
+    (before,) = bench.windows().values()
+    bench.crash()
+    bench.handle(kept)
+    assert before in bench.windows().values()
+    assert len(bench.windows()) > 1
+
+
+def test_a_call_whose_turns_had_finished_ends_when_it_has_been_idle_for_long() -> None:
+    bench = Bench()
+    bench.handle(publish(bench, call(TALK)[:10]))
+    for wait in (timedelta(seconds=36), timedelta(minutes=16)):
+        bench.now += wait
+        bench.handle([], caught_up=True)
+    assert bench.tables.calls[pseudonym(EPOCH, "a")].end_reason == "idle"
+    assert bench.stage._partitions[0].calls == {}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_call_is_over_after_fifteen_minutes_of_the_logs_time_however_its_records_are_fetched(together: bool) -> None:
+    bench = Bench()
+    records = call(TALK)
+    kept = publish(bench, records[:10])
+    bench.now += timedelta(minutes=16)
+    kept += publish(bench, [*call("cc", call_id="b"), *records[10:20]])
+    for batch in [kept] if together else [[each] for each in kept]:
+        bench.handle(batch)
+    assert bench.tables.calls[pseudonym(EPOCH, "a")].end_reason == "idle"
+    assert sum(bench.fates()["1 customer"].values()) == 9 * 200
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_withdrawal_right_after_the_end_deletes_the_call(together: bool) -> None:
+    bench = Bench()
+    records = call(TALK)
+    last = records[-1]
+    withdrawal = replace(last, sequence=last.sequence + 1, body=replace(GRANT, granted=False))
+    kept = publish(bench, [*records, withdrawal])
+    for batch in [kept] if together else [[each] for each in kept]:
+        bench.handle(batch)
+    assert bench.tables.calls == {}
+
+
+def test_a_dead_letter_is_not_lost_to_a_crash_between_two_checkpoints() -> None:
+    bench = Bench()
+    records = call(TALK)
+    again, renewed = replace(records[1], body=STARTED), replace(records[2], body=GRANT)
+    kept = publish(bench, [records[0], again, renewed])
+    bench.stage._letters.put = _crash  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        bench.handle(kept)
+    bench.crash()
+    bench.letters = bench.stage._letters = MemoryDeadLetters()  # type: ignore[assignment]
+    bench.handle(kept)
+    assert [letter.reason for letter in bench.letters.letters] == [Reason.ALREADY_STARTED]
+
+
+class CrashError(BaseException):
+    """The process is gone."""
+
+
+async def _crash(*_: object) -> None:
+    raise CrashError
