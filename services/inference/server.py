@@ -16,6 +16,7 @@ from services.emotion.bundle import Bundle
 from services.emotion.model import Judgements, judge
 from services.inference.model import VERSION, infer, metadata
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
+from services.inference.pulse import Pulse
 from services.inference.settings import InferenceSettings
 from streams.metrics import Metrics
 
@@ -35,6 +36,7 @@ class InferenceServer:
         self._bundle = bundle
         self._settings = settings
         self._metrics = metrics
+        self._pulse = Pulse(settings.liveness)
         self._held = 0  # bytes of the requests that are read, wait or are judged
         self._threads = ThreadPoolExecutor(settings.threads, "judge")
 
@@ -58,7 +60,10 @@ class InferenceServer:
         await self._in_thread(warm_up, self._bundle)
         self._metrics.set("live", 1)
         self._metrics.set("ready", 1)
+        self._pulse.look()
+        beating = asyncio.create_task(self._pulse.run())
         yield
+        beating.cancel()
         self._threads.shutdown()
 
     @web.middleware
@@ -73,7 +78,8 @@ class InferenceServer:
         return _json({"name": "undertone", "version": version("undertone"), "extensions": EXTENSIONS})
 
     async def _live(self, _request: web.Request) -> web.Response:
-        return _json({"live": True})
+        live = self._pulse.live
+        return _json({"live": live}, status=200 if live else 503)
 
     async def _ready(self, _request: web.Request) -> web.Response:
         return _json({"ready": True})
@@ -138,7 +144,8 @@ class InferenceServer:
             raise web.HTTPNotFound(text=f"there is model {name}, version {VERSION}, and no other")
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        with self._pulse.working():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
 
 def warm_up(bundle: Bundle) -> None:

@@ -36,6 +36,8 @@ class InferenceSettings(BaseSettings):
     """Requests judged at the same time, one core each."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """A client that has not sent its whole request by then is turned away with 408."""
+    liveness: Path | None = None
+    """File that the service touches while it is alive; None: none."""
 
     @model_validator(mode="after")
     def _queue_holds_a_request(self) -> Self:

@@ -178,19 +178,20 @@ def _start_programs(
     environment = _environment(settings)
     port = settings.inference.rpartition(":")[2]
     allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
-    supervisor.add(_program(folder, INFERENCE, environment | allowed | {"UNDERTONE_INFERENCE_PORT": port}))
+    alive = folder / "alive"
+    alive.mkdir(exist_ok=True)
+    given = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
+    supervisor.add(_program(folder, INFERENCE, environment | allowed | given, alive / INFERENCE))
     probes = {INFERENCE: f"{settings.inference}/v2/health/ready"}
     for number, worker in enumerate(workers, start=1):
         metrics_port = free_port(METRICS_PORT + number)
-        alive = folder / "alive" / worker
-        alive.parent.mkdir(exist_ok=True)
-        given = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive)}
-        supervisor.add(_program(folder, worker, environment | given, alive))
+        given = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
+        supervisor.add(_program(folder, worker, environment | given, alive / worker))
         probes[worker] = f"http://127.0.0.1:{metrics_port}/ready"
     return probes
 
 
-def _program(folder: Path, name: str, environment: Mapping[str, str], alive: Path | None = None) -> Program:
+def _program(folder: Path, name: str, environment: Mapping[str, str], alive: Path) -> Program:
     module = ("services.inference",) if name == INFERENCE else ("streams", name)
     log = folder / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)

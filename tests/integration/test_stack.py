@@ -81,6 +81,14 @@ def test_everything_runs_and_the_doctor_finds_it_well(stack: Running) -> None:
         assert f"ok  {what}" in examined.output
 
 
+def test_a_service_that_hangs_is_seen_by_its_liveness_file(stack: Running) -> None:
+    _, folder = stack
+    until(lambda: {path.name for path in (folder / "alive").iterdir()} == {"inference", *WORKERS})
+    file = folder / "alive" / "inference"
+    was = file.stat().st_mtime
+    until(lambda: file.stat().st_mtime > was)
+
+
 def test_secrets_are_for_their_owner_alone(stack: Running) -> None:
     _, folder = stack
     for name in ("env", "epochs.json", "postgres/password"):

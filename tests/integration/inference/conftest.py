@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -39,8 +40,10 @@ def serving() -> Serving:
 
 
 @asynccontextmanager
-async def _serving(bundle: Bundle, port: int = 0, *middlewares: Middleware, **limits: int) -> AsyncIterator[TestServer]:
-    settings = InferenceSettings(allow_demo_bundle=True, **limits)
+async def _serving(
+    bundle: Bundle, port: int = 0, *middlewares: Middleware, **more: Path | int
+) -> AsyncIterator[TestServer]:
+    settings = InferenceSettings(allow_demo_bundle=True, **more)
     app = InferenceServer(bundle, settings, Metrics(CollectorRegistry())).app()
     app.middlewares.extend(middlewares)
     async with TestServer(app, port=port) as server:

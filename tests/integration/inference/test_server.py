@@ -1,6 +1,8 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -47,6 +49,17 @@ async def test_requests_over_the_queues_limit_are_told_when_to_come_again(servin
         assert await held == 400
         async with session.post(server.make_url(INFER), data=bytes(2040)) as later:
             assert later.status == 400  # room again, and the fault is the request's own
+
+
+async def test_a_service_touches_its_liveness_file_as_long_as_its_event_loop_runs(
+    serving: Serving, demo: Bundle, tmp_path: Path
+) -> None:
+    file = tmp_path / "alive"
+    async with serving(demo, liveness=file):
+        assert file.exists()
+        os.utime(file, (0, 0))
+        while not file.stat().st_mtime:
+            await asyncio.sleep(0.01)
 
 
 async def _until(status: int, ask: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
