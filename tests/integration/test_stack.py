@@ -132,7 +132,7 @@ def test_ctrl_c_stops_every_process_and_the_folder_is_free_again(stack: Running)
 
 def test_a_stack_that_cannot_start_says_why_in_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
     process = up(tmp_path / "state", demo_bundle=False)
-    assert process.wait(120) == 1
+    assert process.wait(120) == 2
     *before, last = (tmp_path / "up.txt").read_text().splitlines()
     assert all(line.startswith(("PostgreSQL on", "Kafka on")) for line in before)
     assert last.startswith("inference does not start: ")
