@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import faust
@@ -50,6 +50,7 @@ _CONSUMER: Mapping[str, Any] = {
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 2_000,
     "max_poll_interval_ms": 120_000,
+    "metadata_max_age_ms": 10_000,  # partitions that were added are known before calls land on them
 }
 
 
@@ -79,7 +80,11 @@ class Parts:
 
     def waiting(self) -> Mapping[str, Callable[[], bool]]:
         """Which dependencies are waited for now."""
-        return {"postgres": lambda: self.database.waiting, "inference": lambda: self.emotion.waiting}
+        return {
+            "kafka": lambda: self.sender.waiting,
+            "postgres": lambda: self.database.waiting,
+            "inference": lambda: self.emotion.waiting,
+        }
 
     def outcomes(self) -> Outcomes:
         """Labels and escalations, by the rules of the installed use cases."""
@@ -174,7 +179,7 @@ def _relay_worker(parts: Parts) -> mode.Worker:
 
     async def prune_often() -> None:
         while True:
-            await prune(parts.database)
+            await prune(parts.database, timedelta(days=parts.settings.retention_days))
             await asyncio.sleep(PRUNE_S)
 
     services = (Surroundings(parts, liveness), Loop("relay", relay.run), Loop("prune", prune_often))

@@ -42,5 +42,5 @@ class DeadLetter:
     message: str
     type: str | None  #: `ce_type`, where it is one of ours
     size: int  #: bytes of payload
-    sha256: str  #: of the payload
+    sha256: str | None  #: of an audio payload; a text's could lead back to what it says
     call: str | None = None  #: pseudonym, where one could be made

@@ -125,6 +125,12 @@ class Liveness:
         """Call it at every fetch, empty ones included."""
         self.signs = replace(self.signs, fetched_at=self._clock())
 
+    def advanced(self) -> None:
+        """Call it where a long batch gets on: it counts as its partitions' offsets moving."""
+        moved_at = self._clock()
+        marks = {partition: replace(mark, moved_at=moved_at) for partition, mark in self.signs.marks.items()}
+        self.signs = replace(self.signs, marks=marks)
+
     def rebalancing(self, going_on: bool) -> None:
         """Call it when partitions are taken away, and again when they are assigned."""
         began = self.signs.rebalancing_since

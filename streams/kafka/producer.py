@@ -40,6 +40,7 @@ class KafkaSender:
         self._producer: AIOKafkaProducer | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
+        self.waiting = False  #: whether records wait for a broker that did not take them
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -81,14 +82,18 @@ class KafkaSender:
         Raises SendError for a record that is larger than its topic takes.
         """
         pending = list(records)
-        while pending:
-            producer = await self._connected()
-            pending, error = await _attempt(producer, pending)
-            if error is not None:
-                _raise_if_hopeless(error)
-                log.warning("records not acknowledged, will be sent again", extra=_what(pending, error))
-                await self._give_up(producer)
-                await asyncio.sleep(BACKOFF_S)
+        try:
+            while pending:
+                producer = await self._connected()
+                pending, error = await _attempt(producer, pending)
+                if error is not None:
+                    _raise_if_hopeless(error)
+                    self.waiting = True
+                    log.warning("records not acknowledged, will be sent again", extra=_what(pending, error))
+                    await self._give_up(producer)
+                    await asyncio.sleep(BACKOFF_S)
+        finally:
+            self.waiting = False
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -96,6 +101,7 @@ class KafkaSender:
                 try:
                     await self.start()
                 except KafkaError as error:
+                    self.waiting = True
                     log.warning("waiting for Kafka", extra={"error": type(error).__name__})
                     await asyncio.sleep(BACKOFF_S)
             return self._producer

@@ -107,7 +107,10 @@ def begin(ledger: Ledger, epoch: Epoch) -> Live:
 
 
 def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:
-    """A call as it was at its checkpoint. Raises SealError where its epoch's key is gone."""
+    """A call as it was at its checkpoint.
+
+    Raises SealError where its epoch's key is gone, MsgspecError where another version wrote the state.
+    """
     point = _STATE.decode(unseal(epochs, stored.call, stored.state))
     epoch = next(epoch for epoch in epochs if epoch.id == point.ledger.epoch)
     return Live(

@@ -1,14 +1,16 @@
 """calls.v1 -> windows.v1: consent gate, voice activity, windows, pseudonyms, checkpoints. Alone writes `calls`."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 
 import numpy as np
+from msgspec import MsgspecError
 
 from streams.domain import call as fold
 from streams.domain.call import Break, Listen, Refuse, Withdraw
@@ -18,7 +20,7 @@ from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, S
 from streams.domain.windows import Fate
 from streams.kafka.cloudevents import CONSENT, decode_call, encode_window, partition_of
 from streams.kafka.deadletters import dead_letter
-from streams.kafka.envelope import raw_headers
+from streams.kafka.envelope import logged_at, raw_headers
 from streams.metrics import Metrics
 from streams.ports import Batch, CallStore, DeadLetters, Fetched, Sender
 from streams.speech.activity import VoiceActivity
@@ -26,6 +28,8 @@ from streams.speech.decode import encode
 from streams.speech.listening import Spoken, hear
 from streams.stages.live import Item, Live, begin, restore
 from streams.store.sealing import SealError
+
+log = logging.getLogger(__name__)
 
 CLOCK_MARGIN = timedelta(seconds=5)  #: by which this machine's clock may run ahead of the log's
 
@@ -102,7 +106,8 @@ class Segment:
         for stored in await self._store.load_partition(number):
             try:
                 part.calls[stored.call] = restore(stored, self._epochs)
-            except SealError:
+            except (SealError, MsgspecError) as error:
+                log.warning("a call's state cannot be read", extra={"error": type(error).__name__})
                 self._metrics.count("states_unreadable")
         self._partitions[number] = part
         return part
@@ -141,7 +146,8 @@ class Segment:
         if live is not None:
             live.idle(said.logged_at)
         if withdraws and (misplaced or live is None or live.ledger.ended_at is not None):
-            self._withdraw(part, names, said, next_offset, admitted)
+            # Offsets of another partition say nothing of what is done on the call's own.
+            self._withdraw(part, names, said, 0 if misplaced else next_offset, admitted)
         elif misplaced:
             raise UnusableError(Reason.WRONG_PARTITION, "the key belongs elsewhere: set partitioner=murmur2_random")
         elif live is not None and live.ledger.ended_at is None:
@@ -201,14 +207,10 @@ class Segment:
 
     def _pass_time(self, part: _Partition, batch: Batch) -> None:
         """End turns and calls for which nothing came: by the log's time, at the partition's end by the clock."""
-        if batch.records:
-            now = datetime.fromtimestamp(batch.records[-1].timestamp / 1000, UTC)
-        elif batch.caught_up:
-            now = batch.caught_up - CLOCK_MARGIN
-        else:
-            return
-        for live in part.calls.values():
-            live.idle(now)
+        now = _log_time(batch)
+        if now is not None:
+            for live in part.calls.values():
+                live.idle(now)
 
     async def _hear(self, part: _Partition) -> None:
         """Work off what was admitted: one record of every call a round, all their audio in one batch."""
@@ -290,9 +292,21 @@ class Segment:
 
     def named(self, record: Fetched) -> str | None:
         """The pseudonym that a dead letter may carry."""
-        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        epoch = epoch_at(self._epochs, at)
+        try:
+            epoch = epoch_at(self._epochs, logged_at(record))
+        except UnusableError:
+            return None
         return pseudonym(epoch, record.key.decode(errors="replace")) if epoch and record.key else None
+
+
+def _log_time(batch: Batch) -> datetime | None:
+    """How far the log's time had come with this batch."""
+    if not batch.records:
+        return batch.caught_up and batch.caught_up - CLOCK_MARGIN
+    try:
+        return logged_at(batch.records[-1])
+    except UnusableError:
+        return None
 
 
 def is_withdrawal(record: Fetched) -> bool:

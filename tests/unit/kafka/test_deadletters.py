@@ -6,7 +6,7 @@ import msgspec
 
 from streams.adapters.memory_topics import Kept, MemoryTopics
 from streams.domain.deadletters import Reason, UnusableError
-from streams.kafka.cloudevents import AUDIO, decode_deadletter
+from streams.kafka.cloudevents import AUDIO, STARTED, decode_deadletter
 from streams.kafka.deadletters import KafkaDeadLetters, dead_letter
 
 ERROR = UnusableError(Reason.BAD_AUDIO, "payload must be a whole number of milliseconds")
@@ -34,6 +34,10 @@ async def test_neither_payload_nor_key_nor_a_foreign_type_is_put_on_record() -> 
         told = msgspec.json.encode([kept.key, kept.value, dict(kept.headers)]) + kept.value + kept.key
         assert b"canary" not in told
         assert b"5551234" not in told
+
+
+def test_the_hash_of_a_text_is_left_out_for_it_could_be_guessed_back() -> None:
+    assert dead_letter(record(STARTED.encode()), ERROR).sha256 is None
 
 
 def test_a_record_without_payload_has_a_letter_too() -> None:
