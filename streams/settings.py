@@ -49,3 +49,6 @@ class Settings(BaseSettings):
     """Port of the metrics; 0: none."""
     checkpoint_interval_s: float = Field(default=1.0, gt=0)
     """At most this often a partition's changed calls are written to PostgreSQL."""
+    retention_days: int = Field(default=30, ge=8)
+    """Days that a call's row, labels and escalations stay; 8 at least: escalations.v1 holds an escalation for seven,
+    and what PostgreSQL has forgotten is not retracted."""

@@ -20,6 +20,7 @@ class Action(StrEnum):
     WITHDRAWN = "call.withdrawn"  #: consent was withdrawn: everything of the call was deleted
     ERASED = "call.erased"  #: the same, on request
     ESCALATED = "call.escalated"
+    EXPIRED = "calls.expired"  #: calls were deleted because they had been kept for as long as calls are
     LOOKED_UP = "call.looked_up"  #: somebody turned a call id into its pseudonym
 
 
@@ -30,6 +31,7 @@ class Actor(StrEnum):
     ESCALATE = "escalate"
     ERASE = "erase"
     PSEUDONYM = "pseudonym"
+    RETENTION = "retention"
 
 
 async def append(

@@ -1,12 +1,15 @@
-"""What is deleted because it has served: tombstones, sent outbox rows, old attempts."""
+"""What is deleted because it has served: old calls, tombstones, sent outbox rows, old attempts."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Table, delete, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from streams.store import audit
+from streams.store.audit import Action, Actor
 from streams.store.database import Database
-from streams.store.tables import attempts, call_state, outbox
+from streams.store.tables import attempts, call_state, calls, escalations, labels, outbox
 from streams.topics import CALLS, LABELS
 
 #: Twice as long as a record of the call can be read again.
@@ -17,33 +20,57 @@ SENT = timedelta(hours=1)
 ATTEMPT = timedelta(milliseconds=int(LABELS.config["retention.ms"]))
 
 _BATCH = 1000
+_CALLS = 100  #: with all that is said of them
 
 
-async def prune(database: Database) -> dict[str, int]:
-    """Delete what is past its time, a thousand rows a transaction; table -> rows deleted."""
+async def prune(database: Database, kept: timedelta) -> dict[str, int]:
+    """Delete what is past its time, some rows a transaction; table -> rows deleted.
+
+    `kept`: how long a call's row, labels and escalations stay after the last that was saved of it.
+    """
     return {
-        "call_state": await _prune(database, call_state, _before(call_state, "saved_at", TOMBSTONE) & _CLOSED),
+        "calls": await _repeat(database, lambda connection: _expire(connection, kept), _CALLS),
+        "call_state": await _prune(database, call_state, _before(call_state, "saved_at", TOMBSTONE) & ~_HAS_ROW),
         "outbox": await _prune(database, outbox, _before(outbox, "sent_at", SENT)),
         "attempts": await _prune(database, attempts, _before(attempts, "tried_at", ATTEMPT)),
     }
 
 
-_CLOSED = call_state.c.closed.is_not(None)
+#: As long as its row stays its id must open no other call, whose labels would be taken for its own.
+_HAS_ROW = exists().where(calls.c.call == call_state.c.call)
 
 
 def _before(table: Table, column: str, age: timedelta) -> ColumnElement[bool]:
     return table.c[column] < func.now() - age
 
 
+async def _expire(connection: AsyncConnection, kept: timedelta) -> int:
+    """Delete calls that have ended, or stood still: a state that no key opens never ends."""
+    saved_since = exists().where(call_state.c.call == calls.c.call, call_state.c.saved_at >= func.now() - kept)
+    due = select(calls.c.call).where(_before(calls, "started_at", kept) & ~saved_since).order_by(calls.c.call)
+    batch = due.limit(_CALLS).with_for_update(of=calls, skip_locked=True)
+    expired = (await connection.execute(batch)).scalars().all()
+    if expired:
+        for table in (labels, escalations, outbox, calls):
+            await connection.execute(delete(table).where(table.c.call.in_(expired)))
+        await audit.append(connection, Action.EXPIRED, Actor.RETENTION, detail={"calls": len(expired)})
+    return len(expired)
+
+
 async def _prune(database: Database, table: Table, due: ColumnElement[bool]) -> int:
     key = tuple_(*table.primary_key)
-    batch = select(*table.primary_key).where(due).limit(_BATCH).with_for_update(skip_locked=True)
+    batch = select(*table.primary_key).where(due).limit(_BATCH).with_for_update(of=table, skip_locked=True)
 
     async def work(connection: AsyncConnection) -> int:
         return (await connection.execute(delete(table).where(key.in_(batch)))).rowcount
 
+    return await _repeat(database, work, _BATCH)
+
+
+async def _repeat(database: Database, work: Callable[[AsyncConnection], Awaitable[int]], batch: int) -> int:
+    """Do it until a transaction deletes less than a whole batch; how many were deleted."""
     total = deleted = await database.transaction(work)
-    while deleted == _BATCH:
+    while deleted == batch:
         deleted = await database.transaction(work)
         total += deleted
     return total
