@@ -30,6 +30,7 @@ _NUMBER = itertools.count()
 _OUTSIDE = """
     SELECT window_id FROM labels LEFT JOIN calls USING (call)
     WHERE labels.consent_seq IS DISTINCT FROM calls.consent_seq OR labels.role <> 'customer'
+    OR (labels.spoken_at >= calls.consent_expires_at AND window_id <> ALL (%s))
 """
 
 
@@ -37,24 +38,28 @@ class Run:
     """A history through the stream over PostgreSQL, looked at from outside after every turn."""
 
     def __init__(self, url: str, history: History, schedule: Schedule) -> None:
-        self.told = tell(history, f"call-{next(_NUMBER)}")
+        self.told, self.written = tell(history, f"call-{next(_NUMBER)}"), set[str]()
         asyncio.run(self._run(url, schedule))
 
     async def _run(self, url: str, schedule: Schedule) -> None:
         database = Database(url, application="test")
         with psycopg.connect(url, autocommit=True) as self.eye, decoded() as self.chunks:
-            self.stream = Stream(self.told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock))
+            self.stream = Stream(
+                self.told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock), self.chunks
+            )
             await work_off(self.stream, schedule, self.check)
             self.found = self.holding()
         await database.close()
 
     def check(self, handled: int) -> None:
         assert {self.told.audio[data] for data in self.chunks} <= self.told.allowed
-        assert self.eye.execute(_OUTSIDE.encode()).fetchall() == []
+        assert self.eye.execute(_OUTSIDE.encode(), (list(self.written),)).fetchall() == []
+        self.written |= {id_ for (id_,) in self.eye.execute("SELECT window_id FROM labels")}
         if self.told.withdrawn is not None and handled > self.told.withdrawn:
             assert self.holding() <= {"call_state", "audit"}
             (tomb,) = self.eye.execute("SELECT state, closed FROM call_state WHERE call = %s", (self.stream.call,))
             assert (bytes(tomb[0]), tomb[1]) == (b"", "withdrawn")
+            assert self.stream.used() == self.stream.calls.at_withdrawal
 
     def holding(self) -> set[str]:
         """The tables that have the call's pseudonym in any row, whatever the column."""

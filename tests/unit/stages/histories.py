@@ -1,6 +1,6 @@
 """Call histories, what the law of the house allows of each, and the whole stream over stores of the caller's choice."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from streams.domain.records import (
 from streams.domain.schemes import EMODB
 from streams.kafka.cloudevents import decode_window, encode_call
 from streams.metrics import Metrics
-from streams.ports import Batch, CallStore, OutcomeStore
+from streams.ports import Batch, CallStore, Checkpoint, OutcomeStore, Stored
 from streams.speech import listening
 from streams.speech.decode import decode
 from streams.stages.escalate import EscalateStage
@@ -165,7 +165,7 @@ class Told:
         self.log.append(kept)
         self.media[kept.offset] = (self._media_ms, self._media_ms + duration_ms)
         self._media_ms += duration_ms
-        self.now += timedelta(milliseconds=max(duration_ms, 10))
+        self.now += timedelta(milliseconds=duration_ms)
         return kept.offset
 
 
@@ -245,13 +245,40 @@ class Asked:
 _ANGRY = tuple(zip(EMODB.heads().items(), ("anger", "emotional", "negative", "negative", "excited"), strict=True))
 
 
+@dataclass
+class Watched:
+    """A call store, and what had been decoded, sent and judged at the moment of a withdrawal."""
+
+    store: CallStore
+    look: Callable[[], object]
+    at_withdrawal: object = None
+
+    async def load(self, calls: Collection[str]) -> dict[str, Stored]:
+        return await self.store.load(calls)
+
+    async def load_partition(self, partition: int) -> list[Stored]:
+        return await self.store.load_partition(partition)
+
+    async def save(self, checkpoints: Sequence[Checkpoint]) -> frozenset[str]:
+        return await self.store.save(checkpoints)
+
+    async def withdraw(self, call: str, *, partition: int, next_offset: int, at: datetime) -> None:
+        await self.store.withdraw(call, partition=partition, next_offset=next_offset, at=at)
+        self.at_withdrawal = self.at_withdrawal or self.look()
+
+
 class Stream:
     """segment, label and escalate over one log, their stores of the caller's choice."""
 
     def __init__(
-        self, told: Told, calls: CallStore, outcomes: Callable[[Callable[[], datetime]], OutcomeStore]
+        self,
+        told: Told,
+        calls: CallStore,
+        outcomes: Callable[[Callable[[], datetime]], OutcomeStore],
+        chunks: Sequence[bytes],
     ) -> None:
-        self.told, self.calls, self.emotion = told, calls, Asked()
+        self.told, self.emotion, self.chunks = told, Asked(), chunks
+        self.calls = Watched(calls, self.used)
         self.letters, self.metrics = MemoryDeadLetters(), Metrics(CollectorRegistry())
         self.now = AT
         self.outcomes = outcomes(lambda: self.now)
@@ -291,6 +318,10 @@ class Stream:
     async def record(self) -> None:
         """The escalate stage handles what is new on its topic."""
         await EscalateStage(self.letters, self.outcomes, self.metrics).handle(self._new(LABELS))
+
+    def used(self) -> tuple[int, int, int]:
+        """How much was decoded, sent and judged so far."""
+        return len(self.chunks), len(self.windows()), len(self.emotion.windows)
 
     def windows(self) -> list[Window]:
         """Every window on its topic."""
