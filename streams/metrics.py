@@ -98,7 +98,7 @@ CATALOGUE = (
     _counter("escalations_late", "Escalations raised over 60 s after the speech."),
     _counter("retractions", "Escalations taken back after they were sent."),
     _counter("grants_refused", "Consents granted after a withdrawal or the end of the call; they open nothing."),
-    _counter("states_unreadable", "Stored states that no key opens; their calls go on without them."),
+    _counter("states_unreadable", "Stored states that no key opens; their calls are treated as over."),
     _counter("relayed", "Outbox rows acknowledged by the broker."),
     # How the process fares.
     _counter("checkpoints", "Calls checkpointed."),

@@ -14,7 +14,7 @@ from rich.table import Table
 from services.commands import site
 from streams.app import SOURCES, group
 from streams.domain.call import IDLE_END
-from streams.kafka.admin import lag, partitions_of, retained
+from streams.kafka.admin import Lag, lag, partitions_of, retained
 from streams.settings import Settings
 from streams.store.status import StoreStatus, store_status
 from streams.topics import DEADLETTERS, TOPICS
@@ -32,6 +32,7 @@ class StageStatus:
     topic: str
     partitions: int
     behind: int
+    behind_on: tuple[int, ...] = ()  #: partitions with such records
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,14 @@ def concerns(found: Status, now: datetime) -> Iterator[str]:
     """What a person should look after, each with where to look."""
     for topic in found.missing_topics:
         yield f"there is no topic {topic}: run `undertone topics apply`"
-    unsent_at, checkpoint_at = found.store.oldest_unsent_at, found.store.oldest_checkpoint_at
+    unsent_at = found.store.oldest_unsent_at
     if unsent_at is not None and now - unsent_at > UNSENT:
         yield f"an escalation has waited for {_age(unsent_at, now)} to be sent: is the relay running?"
-    if checkpoint_at is not None and now - checkpoint_at > IDLE_END + UNSENT:
-        yield f"an open call has not moved on for {_age(checkpoint_at, now)}: is the segment stage running?"
+    # An idle call holds back no record, and one whose state no key opens stays as it is: neither tells of the stage.
+    behind_on = {partition for stage in found.stages if stage.stage == "segment" for partition in stage.behind_on}
+    for partition, at in sorted(found.store.last_checkpoint_at.items()):
+        if partition in behind_on and now - at > IDLE_END + UNSENT:
+            yield f"partition {partition}: no call has moved on for {_age(at, now)}: is the segment stage running?"
 
 
 def show(found: Status, worries: Sequence[str], now: datetime, console: Console) -> None:
@@ -91,8 +95,8 @@ def show(found: Status, worries: Sequence[str], now: datetime, console: Console)
 
 def _lines(found: Status, now: datetime) -> Iterator[str]:
     store = found.store
-    checkpoint = f", oldest checkpoint {_age(store.oldest_checkpoint_at, now)} ago" if store.open_calls else ""
-    yield f"calls         {store.calls}, {store.open_calls} open{checkpoint}"
+    last = f", one of them last checkpointed {_age(store.oldest_checkpoint_at, now)} ago" if store.open_calls else ""
+    yield f"calls         {store.calls}, {store.open_calls} open{last}"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in store.labels.items())
     yield f"windows       {sum(store.labels.values())}: {outcomes}"
     waiting = f", the oldest for {_age(store.oldest_unsent_at, now)}" if store.unsent else ""
@@ -113,13 +117,10 @@ async def _ask(settings: Settings) -> Status:
         letters = await retained(settings, DEADLETTERS.name)
     async with site.database(settings, "status") as database:
         store = await store_status(database)
-    stages = tuple(
-        StageStatus(
-            stage,
-            topic.name,
-            sum(each.group == group(stage) for each in lags),
-            sum(each.behind for each in lags if each.group == group(stage)),
-        )
-        for stage, topic in SOURCES.items()
-    )
-    return Status(stages, missing, letters, store)
+    return Status(tuple(_stage(name, lags) for name in SOURCES), missing, letters, store)
+
+
+def _stage(name: str, lags: Sequence[Lag]) -> StageStatus:
+    own = [each for each in lags if each.group == group(name)]
+    behind_on = tuple(each.partition for each in own if each.behind)
+    return StageStatus(name, SOURCES[name].name, len(own), sum(each.behind for each in own), behind_on)

@@ -18,6 +18,7 @@ class StoreStatus:
     calls: int
     open_calls: int
     oldest_checkpoint_at: datetime | None  #: of the open call whose state has stood still for longest
+    last_checkpoint_at: dict[int, datetime]  #: partition -> of the open call whose state moved last
     tombstones: int
     labels: dict[str, int]  #: outcome -> windows
     escalations: int
@@ -32,18 +33,19 @@ async def store_status(database: Database) -> StoreStatus:
 
 async def _read(connection: AsyncConnection) -> StoreStatus:
     is_open, is_unsent = call_state.c.closed.is_(None), outbox.c.sent_at.is_(None)
-    states = select(
-        func.count().filter(is_open), func.min(call_state.c.saved_at).filter(is_open), func.count().filter(~is_open)
-    ).select_from(call_state)
+    tombstones = await connection.scalar(select(func.count()).select_from(call_state).where(~is_open)) or 0
+    saved_at, of_partition = call_state.c.saved_at, call_state.c.partition
+    states = select(of_partition, func.count(), func.min(saved_at), func.max(saved_at)).where(is_open)
+    by_partition = (await connection.execute(states.group_by(of_partition))).all()
     waiting = select(func.count(), func.min(outbox.c.created_at)).where(is_unsent)
     outcomes = select(labels.c.outcome, func.count()).group_by(labels.c.outcome)
-    open_calls, oldest_checkpoint_at, tombstones = (await connection.execute(states)).one()
     unsent, oldest_unsent_at = (await connection.execute(waiting)).one()
     found = {outcome: count for outcome, count in await connection.execute(outcomes)}  # noqa: C416 - rows, no pairs
     return StoreStatus(
         calls=await connection.scalar(select(func.count()).select_from(calls)) or 0,
-        open_calls=open_calls,
-        oldest_checkpoint_at=oldest_checkpoint_at,
+        open_calls=sum(count for _, count, _, _ in by_partition),
+        oldest_checkpoint_at=min((oldest for _, _, oldest, _ in by_partition), default=None),
+        last_checkpoint_at={partition: last for partition, _, _, last in by_partition},
         tombstones=tombstones,
         labels={outcome.value: found.get(outcome.value, 0) for outcome in Outcome},
         escalations=await connection.scalar(select(func.count()).select_from(escalations)) or 0,

@@ -157,4 +157,5 @@ async def test_status_counts_what_is_there(postgres_world: Any) -> None:
     assert (status.calls, status.open_calls, status.tombstones) == (2, 1, 1)
     assert (status.labels["labelled"], status.escalations, status.unsent) == (2, 2, 1)
     assert status.oldest_checkpoint_at is not None
+    assert status.last_checkpoint_at == {3: status.oldest_checkpoint_at}
     assert status.oldest_unsent_at is not None

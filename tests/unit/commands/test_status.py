@@ -12,13 +12,15 @@ STORE = StoreStatus(
     calls=3,
     open_calls=1,
     oldest_checkpoint_at=NOW - timedelta(seconds=2),
+    last_checkpoint_at={3: NOW - timedelta(seconds=2)},
     tombstones=2,
     labels={"labelled": 12, "abstained": 1, "failed": 0},
     escalations=1,
     unsent=0,
     oldest_unsent_at=None,
 )
-WELL = Status((StageStatus("segment", "calls.v1", 6, 17),), (), 4, STORE)
+WELL = Status((StageStatus("segment", "calls.v1", 6, 17, (3,)),), (), 4, STORE)
+HOUR_AGO = NOW - timedelta(hours=1)
 
 
 def test_a_stream_that_gets_on_is_no_concern_though_it_is_behind() -> None:
@@ -33,11 +35,18 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it() -> None:
 
 def test_an_escalation_that_waits_for_a_minute_and_a_call_that_stands_still_are_concerns() -> None:
     stuck = replace(STORE, unsent=1, oldest_unsent_at=NOW - timedelta(minutes=3))
-    stuck = replace(stuck, oldest_checkpoint_at=NOW - timedelta(hours=1))
+    stuck = replace(stuck, oldest_checkpoint_at=HOUR_AGO, last_checkpoint_at={3: HOUR_AGO})
     unsent, still = concerns(replace(WELL, store=stuck), NOW)
     assert "180 s" not in unsent
     assert "3 min" in unsent
     assert "60 min" in still
+
+
+def test_a_call_whose_state_no_key_opens_is_no_concern() -> None:
+    beside_another = replace(STORE, open_calls=2, oldest_checkpoint_at=HOUR_AGO)
+    alone = replace(STORE, oldest_checkpoint_at=HOUR_AGO, last_checkpoint_at={2: HOUR_AGO})
+    for store in (beside_another, alone):
+        assert not list(concerns(replace(WELL, store=store), NOW))
 
 
 def test_a_person_sees_every_figure() -> None:
@@ -47,7 +56,7 @@ def test_a_person_sees_every_figure() -> None:
     for part in (
         "segment",
         "17",
-        "3, 1 open, oldest checkpoint 2 s ago",
+        "3, 1 open, one of them last checkpointed 2 s ago",
         "13: 12 labelled",
         "dead letters  4",
         "look here",
