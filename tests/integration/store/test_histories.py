@@ -4,8 +4,10 @@ import asyncio
 import itertools
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from psycopg import sql
+from unit.stages.bench import EPOCH
 from unit.stages.histories import (
     HISTORIES,
     RULES,
@@ -21,9 +23,12 @@ from unit.stages.histories import (
     work_off,
 )
 
-from streams.domain.records import Ended
+from streams.domain.records import CallRecord, Ended
+from streams.kafka.cloudevents import encode_call
+from streams.ports import Batch
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
+from streams.store.erasure import erase
 from streams.store.outcomes import Outcomes
 
 _NUMBER = itertools.count()
@@ -94,3 +99,54 @@ def test_of_a_withdrawn_call_nothing_is_left_but_tombstone_and_audit_row(migrate
         run = Run(migrated, told, [(10, "judge record")])
         assert run.found == {"call_state", "audit"}
         assert run.eye.closed
+
+
+CLOSINGS = ["erased", "withdrawn on a wrong partition"]
+
+
+async def close_elsewhere(stream: Stream, database: Database, how: str) -> None:
+    """What another process does to a call that a worker has in memory."""
+    if how == "erased":
+        await erase(database, stream.told.call_id, (EPOCH,), at=stream.now)
+        return
+    told = stream.told
+    withdrawal = CallRecord(told.call_id, 99, 0, told.now, Say(granted=False).at(told.now))
+    misplaced = told.topics.append(encode_call(withdrawal))
+    other = stream.start(partitions=64)
+    await other.handle(Batch(misplaced.topic, 5, (misplaced,)))
+
+
+@pytest.mark.parametrize("how", CLOSINGS)
+def test_a_call_that_is_closed_elsewhere_is_forgotten_by_the_worker_that_has_it_at_its_next_checkpoint(
+    migrated: str, how: str
+) -> None:
+    told = tell((Start(says=(Say(),)), (*ANGRY, *ANGRY)), "call-elsewhere")
+
+    async def run() -> None:
+        database = Database(migrated, application="test")
+        with decoded() as chunks:
+            stream = Stream(told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock), chunks)
+            await stream.hear(0, 40)
+            await stream.judge()
+            await stream.record()
+            queued = len(stream.windows())
+            assert queued
+            await stream.hear(40, 50)  # its windows wait to be judged
+            await close_elsewhere(stream, database, how)
+            judged = len(stream.emotion.windows)
+            await stream.hear(50, 60)  # heard yet, in memory: nobody has told this worker
+            heard = len(chunks)
+            await stream.hear(60, 100)
+            await stream.judge()
+            await stream.record()
+            assert len(chunks) == heard < len(told.audio)
+            assert len(stream.emotion.windows) == judged
+            assert not stream.segment._partitions[0].calls
+        await database.close()
+
+    asyncio.run(run())
+    with psycopg.connect(migrated) as eye:
+        for table in ("calls", "labels", "escalations"):
+            assert eye.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table))).fetchall() == []
+        closed = eye.execute("SELECT closed, state FROM call_state").fetchall()
+    assert closed == [(how.partition(" ")[0], b"")]

@@ -286,12 +286,12 @@ class Stream:
         self._read: dict[str, int] = {}
         self.segment = self.start()
 
-    def start(self) -> Segment:
+    def start(self, partitions: int = 1) -> Segment:
         """A segment worker, without a memory."""
         return Segment(
             epochs=(EPOCH,),
             use_cases={"demo"},
-            partitions=lambda: 1,
+            partitions=lambda: partitions,
             store=self.calls,
             sender=self.told.topics,
             letters=self.letters,
