@@ -1,10 +1,11 @@
 """windows.v1 -> labels.v1: ask Postgres which windows may be scored, ask the inference service once, send."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from streams.domain.records import Window
+from streams.domain.records import Label, Window
 from streams.domain.schemes import Scheme
 from streams.domain.scoring import check_window, fitted
 from streams.kafka.cloudevents import decode_window, encode_label
@@ -24,6 +25,7 @@ class LabelStage:
     sender: Sender
     metrics: Metrics
     clock: Callable[[], datetime]
+    ask_again_s: float = 1.0  #: whether the calls are still open, while the service is waited for
 
     async def handle(self, batch: Batch) -> int | None:
         """Score the windows of open calls; their labels are on the broker when this returns."""
@@ -36,13 +38,34 @@ class LabelStage:
         self.metrics.count("not_open", len(windows) - len(scored))
         if scored:
             self._observe_queue(batch.records)
-            labels = await self.emotion.label(scored)
+            labels = await self._labels(scored)
             fitting = [fitted(label, self.schemes.get(label.use_case)) for label in labels]
             await self.sender.send([encode_label(label) for label in fitting])
         return batch.records[-1].offset + 1
 
     def lost(self, partitions: Collection[int]) -> None:
         """Nothing is kept."""
+
+    async def _labels(self, windows: Sequence[Window]) -> list[Label]:
+        """Labels of the windows; a call that closes while the service is waited for is taken out, and never scored."""
+        while windows:
+            labelling = asyncio.ensure_future(self.emotion.label(windows))
+            try:
+                windows = await self._still_open(windows, labelling)
+                if labelling.done():
+                    return labelling.result()
+            finally:
+                labelling.cancel()
+        return []
+
+    async def _still_open(self, windows: Sequence[Window], labelling: asyncio.Future[list[Label]]) -> Sequence[Window]:
+        """Return when they are labelled, or with what is left of them when some must not be any more."""
+        while not (await asyncio.wait((labelling,), timeout=self.ask_again_s))[0]:
+            open_ids = await self.store.open_windows(windows)
+            if len(open_ids) < len(windows) and not labelling.done():
+                self.metrics.count("not_open", len(windows) - len(open_ids))
+                return [window for window in windows if window.id in open_ids]
+        return windows
 
     def _observe_queue(self, records: Sequence[Fetched]) -> None:
         now = self.clock()

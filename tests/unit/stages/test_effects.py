@@ -1,5 +1,6 @@
 """label, escalate and relay over the in-memory twins, with the real codec between them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -306,3 +307,41 @@ async def test_equal_audio_gets_an_equal_label_and_its_probabilities_sum_to_one(
     for each in judged:
         assert {head: tuple(classes) for head, classes in each.heads.items()} == EMODB.heads()
         assert all(abs(sum(classes.values()) - 1) < 1e-9 for classes in each.heads.values())
+
+
+@dataclass
+class Hanging:
+    """An inference service that does not answer before it is told to."""
+
+    answers: Asked
+    asked: list[int] = field(default_factory=list)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def label(self, windows: Sequence[Window]) -> list[Label]:
+        self.asked.append(len(windows))
+        await self.go.wait()
+        return await self.answers.label(windows)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+async def test_a_window_whose_call_closes_while_the_service_is_waited_for_is_never_scored(
+    bench: Bench, left: int
+) -> None:
+    other = "d" * 64
+    if left:
+        bench.tables.calls[other] = call(other)
+        await bench.broker.send([encode_window(window(0, name=other))])
+    await bench.broker.send([encode_window(window(0)), encode_window(window(1))])
+    hanging = Hanging(bench.emotion)
+    stage = replace(bench.label, emotion=hanging, ask_again_s=0.001)
+    handling = asyncio.create_task(stage.handle(bench.batch(topics.WINDOWS)))
+    while hanging.asked != [2 + left]:
+        await asyncio.sleep(0)
+    del bench.tables.calls[CALL]
+    while bench.counted("not_open") < 2:
+        await asyncio.sleep(0.001)
+    hanging.go.set()
+    assert await handling == 2 + left
+    assert [scored.call for request in bench.emotion.requests for scored in request] == [other] * left
+    assert len(bench.broker.read(topics.LABELS.name)) == left
+    assert bench.counted("not_open") == 2
