@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from streams import topics, usecases
 from streams.adapters.inference import InferenceClient
+from streams.domain.scoring import Served
 from streams.kafka.connection import connection
 from streams.kafka.deadletters import KafkaDeadLetters
 from streams.kafka.feed import Feed, NoFaustConsumer, fail_stop
@@ -75,8 +76,9 @@ class Parts:
         self.database = Database(settings.postgres.get_secret_value(), application=f"undertone-{stage}")
         self.sender = KafkaSender(connection(settings))
         self.letters = KafkaDeadLetters(self.sender)
-        self.emotion = InferenceClient(settings.inference, self.metrics)
         self.use_cases = usecases.load(settings.use_cases)
+        wanted = {name: Served(use_case.bundle, use_case.demo) for name, use_case in self.use_cases.items()}
+        self.emotion = InferenceClient(settings.inference, self.metrics, wanted)
 
     def waiting(self) -> Mapping[str, Callable[[], bool]]:
         """Which dependencies are waited for now."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import groupby
 from typing import Any, Self, TypeVar
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.domain.records import Heads, Label, Outcome, Window
+from streams.domain.scoring import Served
 from streams.domain.unlabelled import Unlabelled
 from streams.metrics import Metrics
 
@@ -41,6 +42,7 @@ class _Parameters(msgspec.Struct, frozen=True):
     bundle_sha256: str = ""
     binary_data_size: int = 0
     classes: dict[str, tuple[str, ...]] = {}
+    demo_only: bool = False
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -48,6 +50,10 @@ class _Model(msgspec.Struct, frozen=True):
 
     name: str
     parameters: _Parameters
+
+    @property
+    def served(self) -> Served:
+        return Served(self.name, self.parameters.demo_only)
 
 
 class _Output(msgspec.Struct):
@@ -74,12 +80,21 @@ class _Reply:
 class InferenceClient:
     """An `Emotion` that never gives up: while the service is down, busy or failing it waits and asks again.
 
-    A request that the service refuses is halved until the window at fault is alone, and that one is `failed`.
+    A request that the service refuses is halved until the window at fault is alone, and that one is `failed`, as is
+    one whose use case asks for another bundle: `wanted` has what each asks for.
     """
 
-    def __init__(self, address: str, metrics: Metrics, *, waits_s: tuple[float, float] = (0.1, 5.0)) -> None:
+    def __init__(
+        self,
+        address: str,
+        metrics: Metrics,
+        wanted: Mapping[str, Served],
+        *,
+        waits_s: tuple[float, float] = (0.1, 5.0),
+    ) -> None:
         self._address = address.rstrip("/")
         self._metrics = metrics
+        self._wanted = wanted
         self._waits_s = waits_s  # first and longest
         self._opened: aiohttp.ClientSession | None = None
         self._model: _Model | None = None
@@ -116,11 +131,17 @@ class InferenceClient:
         with self._metrics.timed("inference_seconds"):
             model, reply = await self._patiently(windows)
         if reply is not None:
-            return [_label(window, model, reply, at) for at, window in enumerate(windows)]
+            labels = [_label(window, model, reply, at) for at, window in enumerate(windows)]
+            return [self._by_its_own_bundle(label, model) for label in labels]
         if len(windows) == 1:
             return [_unlabelled(windows[0], model, Outcome.FAILED, Unlabelled.REFUSED)]
         half = len(windows) // 2
         return [*await self._judged(windows[:half]), *await self._judged(windows[half:])]
+
+    def _by_its_own_bundle(self, label: Label, model: _Model) -> Label:
+        if self._wanted.get(label.use_case, model.served) == model.served:
+            return label
+        return replace(label, outcome=Outcome.FAILED, heads={}, reason=Unlabelled.OTHER_BUNDLE)
 
     async def _patiently(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
         """Ask until the service answers; None where it refuses the request."""
@@ -170,7 +191,15 @@ class InferenceClient:
         if len(found) != 1:
             raise _ServiceError(f"one model is expected, {len(found)} are served")
         async with self._session.get(f"{self._address}/v2/models/{found[0].get('name')}") as response:
-            return _decoded(await self._read(response), _Model)
+            model = _decoded(await self._read(response), _Model)
+        self._complain(model)
+        return model
+
+    def _complain(self, model: _Model) -> None:
+        lacking = sorted(name for name, wanted in self._wanted.items() if wanted != model.served)
+        if lacking:
+            said = {"served": model.name, "demo_only": model.parameters.demo_only, "use_cases": lacking}
+            log.error("use cases ask for another bundle than is served: their windows fail", extra=said)
 
 
 def _retry_after(text: str) -> float:

@@ -1,6 +1,6 @@
 """What may be judged: the customer's voice alone, whatever a record says, and under the consent in force alone."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from streams.domain.deadletters import Reason, UnusableError
@@ -8,6 +8,14 @@ from streams.domain.privacy import window_id
 from streams.domain.records import Consent, Label, Notice, Outcome, Role, Window
 from streams.domain.schemes import Scheme
 from streams.domain.unlabelled import Unlabelled
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A bundle as a use case asks for it and the inference service names it: one for demonstrations fits no other."""
+
+    name: str
+    demo: bool
 
 
 def check_window(window: Window) -> Window:

@@ -15,3 +15,4 @@ class Unlabelled(StrEnum):
     MODEL_ERROR = "model_error"  #: failed: the model raised at this very window
     REFUSED = "refused"  #: failed: the inference service refuses this very window
     OTHER_SCHEME = "other_scheme"  #: failed: the bundle's heads are not those of the use case's scheme
+    OTHER_BUNDLE = "other_bundle"  #: failed: the inference service serves another bundle than the use case names

@@ -1,8 +1,9 @@
 """The label stage's client against the real server: what it survives, and whom it blames."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -14,6 +15,7 @@ from services.emotion.bundle import Bundle
 from services.standalone.places import free_port
 from streams.adapters.inference import InferenceClient
 from streams.domain.records import Label, Outcome, Window
+from streams.domain.scoring import Served
 from streams.domain.unlabelled import Unlabelled
 from streams.metrics import Metrics
 
@@ -23,9 +25,11 @@ Answer = Callable[[], web.Response]
 
 
 @asynccontextmanager
-async def asking(address: object) -> AsyncIterator[tuple[InferenceClient, CollectorRegistry]]:
+async def asking(
+    address: object, wanted: Mapping[str, Served] | None = None
+) -> AsyncIterator[tuple[InferenceClient, CollectorRegistry]]:
     registry = CollectorRegistry()
-    async with InferenceClient(str(address), Metrics(registry), waits_s=(0.01, 0.05)) as client:
+    async with InferenceClient(str(address), Metrics(registry), wanted or {}, waits_s=(0.01, 0.05)) as client:
         yield client, registry
 
 
@@ -44,6 +48,24 @@ def first_answering(answers: Iterator[Answer]) -> Middleware:
 
 def outcomes(labels: list[Label]) -> list[tuple[Outcome, str | None]]:
     return [(label.outcome, label.reason) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "outcome"),
+    [
+        (Served("demo", demo=True), (Outcome.LABELLED, None)),
+        (Served("site-1", demo=True), (Outcome.FAILED, "other_bundle")),
+        (Served("demo", demo=False), (Outcome.FAILED, "other_bundle")),  # it must not score real customers
+    ],
+)
+async def test_a_use_case_is_labelled_by_the_bundle_that_it_names_and_by_no_other(
+    serving: Serving, demo: Bundle, window: Windows, wanted: Served, outcome: tuple[Outcome, str | None]
+) -> None:
+    wishes = {"demo": wanted, "other": Served("demo", demo=True)}
+    async with serving(demo) as server, asking(server.make_url("/"), wishes) as (client, _):
+        labels = await client.label([window(0), replace(window(3000), use_case="other")])
+    assert outcomes(labels) == [outcome, (Outcome.LABELLED, None)]
+    assert bool(labels[0].heads) == (outcome[0] is Outcome.LABELLED)
 
 
 async def test_labels_carry_the_windows_identity_and_every_heads_classes(
