@@ -7,17 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from services.recordings import call_records, open_recording
 from services.standalone.stack import Stack
+from streams.app import SOURCES, group
 from streams.domain.privacy import pseudonym
 from streams.domain.records import CallRecord, Consent, Notice, Purpose, Role, Started
+from streams.kafka.admin import lag
 from streams.kafka.connection import connection
 from streams.kafka.producer import KafkaSender
 from streams.kafka.publish import publish
+from streams.ports import Fetched
 from streams.store.epochs import read_epochs
 
 SAMPLES = Path(__file__).parents[2] / "services" / "standalone" / "samples"
@@ -66,6 +73,46 @@ class Site:
         while not (seen := look()) and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         return seen
+
+    def holding(self, said: str) -> set[str]:
+        """The tables that have this text in any column of any row."""
+        with psycopg.connect(self.stack.settings.postgres.get_secret_value()) as connection:
+            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            asked = sql.SQL("SELECT FROM {} t WHERE to_jsonb(t)::text LIKE %s LIMIT 1")
+            return {
+                name
+                for (name,) in tables
+                if connection.execute(asked.format(sql.Identifier(name)), (f"%{said}%",)).fetchall()
+            }
+
+    async def records(self, topic: str) -> list[Fetched]:
+        """Everything that the broker has of a topic now."""
+        async with AIOKafkaConsumer(**connection(self.stack.settings), auto_offset_reset="earliest") as consumer:
+            partitions = [TopicPartition(topic, number) for number in range(self.stack.settings.partitions)]
+            consumer.assign(partitions)
+            ends, found = await consumer.end_offsets(partitions), list[Fetched]()
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for fetched in (await consumer.getmany(timeout_ms=100)).values():
+                    found += fetched
+        return found
+
+    async def drained(self) -> None:
+        """Wait until every stage has taken in all that there is, and everything due is sent."""
+        groups = {group(stage): topic.name for stage, topic in SOURCES.items()}
+        for _ in range(2):  # what the last stage was still at may have been another's input
+            async with asyncio.timeout(PATIENCE_S):
+                while any(each.behind for each in await lag(self.stack.settings, groups)):
+                    await asyncio.sleep(0.2)
+        assert await self.eventually(
+            lambda: self.rows("SELECT 1 WHERE NOT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
+        )
+
+    def counted(self, stage: str, name: str) -> float:
+        """The sum of one of a stage's metrics over its labels."""
+        address = self.stack.probes[stage].removesuffix("/ready") + "/metrics"
+        with urlopen(address, timeout=5) as reply:  # noqa: S310 - our own worker's
+            families = text_string_to_metric_families(reply.read().decode())
+            return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
     async def settled(self, call: str) -> dict[str, object]:
         """The call's row once it is over and each of its windows has a label row, and what is due is sent."""
