@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos
+.PHONY: help demo test bench check chaos
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -23,6 +23,9 @@ demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
 
 test: $(VENV)/test.stamp  ## run every test, those against real Kafka and PostgreSQL included
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment labels latency restart memory
+	@$(BIN)/python ops/bench $(ONLY)
 
 check: $(VENV)/test.stamp  ## lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -1,0 +1,35 @@
+"""`python ops/bench [MEASURE ...]`: take every measure, or those named, one after the other."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import feed
+import labels
+import latency
+import memory
+import restart
+import segment
+from results import Measure, keep, progress
+
+MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
+    "feed": feed.measure,
+    "segment": segment.measure,
+    "labels": labels.measure,
+    "latency": latency.measure,
+    "restart": restart.measure,
+    "memory": memory.measure,
+}
+
+
+def main() -> None:
+    """Take the measures and keep what they say."""
+    names = sys.argv[1:] or list(MEASURES)
+    if unknown := [name for name in names if name not in MEASURES]:
+        sys.exit(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    for name in names:
+        progress(f"{name} begins")
+        keep(MEASURES[name]())
+
+
+if __name__ == "__main__":
+    main()

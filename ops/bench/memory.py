@@ -1,0 +1,43 @@
+"""Memory and CPU of an open call in the segment stage: by how many there are, and by how long they go on."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from results import Measure, progress
+
+#: (calls, seconds of media time); `UNDERTONE_LONG=1` adds the last ones.
+BY_CALLS, MANY = [(10, 30), (100, 30), (1_000, 30)], (10_000, 30)
+BY_LENGTH, LONG = [(10, 60), (10, 600), (10, 3_600)], (10, 8 * 3_600)
+WORKER = Path(__file__).with_name("memory_work.py")
+
+
+def measure() -> list[Measure]:
+    """Each point in a process of its own."""
+    longer = os.environ.get("UNDERTONE_LONG") == "1"
+    return [
+        *_measures("by open calls", BY_CALLS + [MANY] * longer, [f"{n:,} calls" for n, _ in [*BY_CALLS, MANY]]),
+        *_measures("by length", BY_LENGTH + [LONG] * longer, [f"{s:,} s" for _, s in [*BY_LENGTH, LONG]]),
+    ]
+
+
+def _measures(what: str, points: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Measure]:
+    said = [_point(calls, seconds) for calls, seconds in points]
+    pairs = list(zip(names, said, strict=False))
+    memory = ", ".join(f"{name}: {point['kb']:.0f}" for name, point in pairs)
+    cpu = ", ".join(f"{name}: {point['ms']:.2f}" for name, point in pairs)
+    return [
+        Measure(f"memory a call, {what}", said[-1]["kb"], "kB", goal="flat", remarks=memory),
+        Measure(f"CPU a second of a call, {what}", said[-1]["ms"], "ms", goal="flat", remarks=cpu),
+    ]
+
+
+def _point(calls: int, seconds: int) -> dict[str, float]:
+    progress(f"memory: {calls:,} calls of {seconds:,} s")
+    argv = (sys.executable, str(WORKER), str(calls), str(seconds))
+    ended = subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True)
+    found: dict[str, float] = json.loads(ended.stdout)
+    return found
