@@ -104,6 +104,7 @@ CATALOGUE = (
     _counter("checkpoints", "Calls checkpointed."),
     _counter("commits", "Offset commits accepted by the broker."),
     _counter("commits_refused", "Offset commits refused by the broker; their records are read again."),
+    _counter("offsets_lost", "Records that retention took before they were handled."),
     _counter("rebalances", "Times that partitions were taken away."),
     _counter("restarts", "Programs started again by the standalone supervisor.", program=_PROGRAMS),
     _gauge("oldest_open_turn_seconds", "Age of the oldest turn that holds back the commit."),

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Position:
 
     committed: int  #: the next offset of the group; the partition's beginning where nothing is committed
     end: int
+    lost: int = 0  #: records that retention took before the group had committed them
 
     @property
     def lag(self) -> int:
@@ -109,6 +111,8 @@ class Liveness:
         self._ask_s = ask_s
         self._waiting = waiting or {}
         self._broker_answers = True
+        self._assigned = asyncio.Event()
+        self._lost: dict[int, int] = {}  # as the broker said last
         self.signs = Signs(fetched_at=clock(), looked_at=clock())
 
     @property
@@ -138,6 +142,8 @@ class Liveness:
         self.signs = replace(self.signs, rebalancing_since=since, marks={})
         if going_on:
             self._metrics.count("rebalances")
+        else:
+            self._assigned.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -182,7 +188,14 @@ class Liveness:
                 _log.warning("the broker does not answer", extra={"error": type(error).__name__})
             else:
                 self._take_in(said)
-            await asyncio.sleep(self._ask_s)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until it is time to ask again: at once after an assignment, before a commit covers up what was lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._ask_s):
+                await self._assigned.wait()
+        self._assigned.clear()
 
     def _take_in(self, said: Mapping[int, Position]) -> None:
         for lost in self.signs.marks.keys() - said.keys():
@@ -191,5 +204,16 @@ class Liveness:
         for partition, position in said.items():
             self._metrics.set("committed_offset", position.committed, partition=str(partition))
             self._metrics.set("lag", position.lag, partition=str(partition))
+        self._count_lost(said)
         self._broker_answers = True
         self.signs = moved(self.signs, said, self._clock())
+
+    def _count_lost(self, said: Mapping[int, Position]) -> None:
+        for partition, position in said.items():
+            more = position.lost - self._lost.get(partition, 0)
+            if more > 0:
+                self._metrics.count("offsets_lost", more)
+                _log.error(
+                    "records were deleted before they were handled", extra={"partition": partition, "records": more}
+                )
+        self._lost = {partition: position.lost for partition, position in said.items()}

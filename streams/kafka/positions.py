@@ -46,6 +46,7 @@ class Positions:
 
         def position(tp: TopicPartition) -> Position:
             said = committed.get(tp)
-            return Position(max(begins[tp], -1 if said is None else said.offset), ends[tp])
+            done = begins[tp] if said is None or said.offset < 0 else said.offset  # -1: nothing is committed
+            return Position(max(begins[tp], done), ends[tp], max(0, begins[tp] - done))
 
         return {tp.partition: position(tp) for tp in wanted}

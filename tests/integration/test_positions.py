@@ -1,5 +1,5 @@
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from streams.kafka.liveness import Position
 from streams.kafka.positions import Positions
@@ -22,3 +22,22 @@ async def test_the_broker_tells_what_is_committed_and_where_each_partition_ends(
         assert await positions.read("positions", "positions", [1]) == {1: Position(3, 5)}
         assert await positions.read("nobody", "positions", [1]) == {1: Position(0, 5)}
         assert await positions.read("positions", "no-such-topic") == {}
+
+
+async def test_what_retention_took_before_it_was_committed_is_told(kafka: str) -> None:
+    partition = TopicPartition("overtaken", 0)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic("overtaken", 1, 1)])
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for _ in range(5):
+            await producer.send_and_wait("overtaken", b"x", partition=0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id="overtaken", enable_auto_commit=False)
+    consumer.assign([partition])
+    async with consumer:
+        await consumer.commit({partition: 1})
+    await admin.delete_records({partition: RecordsToDelete(before_offset=4)})
+    await admin.close()
+    async with Positions({"bootstrap_servers": kafka}) as positions:
+        assert await positions.read("overtaken", "overtaken") == {0: Position(4, 5, lost=3)}
+        assert await positions.read("nobody", "overtaken") == {0: Position(4, 5)}  # it never was there to lose them

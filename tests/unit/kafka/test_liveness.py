@@ -170,3 +170,41 @@ async def test_what_the_broker_says_is_shown_and_a_silent_broker_is_waited_for(m
     worker.look()
     assert (worker.live, worker.ready) == (True, False)
     assert value("undertone_waiting", {"dependency": "kafka"}) == 1
+
+
+async def test_records_that_retention_took_are_counted_once(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics(CollectorRegistry())
+    said = iter([Position(4, 9, lost=3), Position(4, 9, lost=3), Position(6, 9, lost=5), Position(9, 9)])
+    told = asyncio.Event()
+
+    async def positions() -> Mapping[int, Position]:
+        position = next(said, None)
+        if position is None:
+            told.set()
+        return {0: position or Position(10, 12, lost=1)}
+
+    watch = Liveness(metrics, file=None, positions=positions, ask_s=0)
+    watching = asyncio.create_task(watch.run())
+    await told.wait()
+    await asyncio.sleep(0)
+    watching.cancel()
+    assert metrics.registry.get_sample_value("undertone_offsets_lost_total") == 3 + 2 + 1
+    assert {record.message for record in caplog.records} == {"records were deleted before they were handled"}
+    assert len(caplog.records) == 3
+
+
+async def test_the_broker_is_asked_as_soon_as_partitions_are_assigned() -> None:
+    asked = asyncio.Event()
+
+    async def positions() -> Mapping[int, Position]:
+        asked.set()
+        return {}
+
+    watch = Liveness(Metrics(CollectorRegistry()), file=None, positions=positions, ask_s=3600)
+    watching = asyncio.create_task(watch.run())
+    await asked.wait()
+    asked.clear()
+    await asyncio.sleep(0)
+    watch.rebalancing(going_on=False)
+    await asked.wait()
+    watching.cancel()
