@@ -4,6 +4,7 @@ A label has a closed set of values (or is a partition's number), so that no call
 """
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ PREFIX = "undertone"
 PARTITION = frozenset({"<partition>"})
 #: From one fetch (milliseconds) to a backlog that nobody looked after (minutes).
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SHARE_OF = 1000
 WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 _RECORD_TYPES = frozenset({"started", "consent", "audio", "gap", "ended", "window", "label", "unreadable"})
@@ -113,6 +115,7 @@ CATALOGUE = (
     _gauge("loop_lag_seconds", "How late the event loop woke last."),
     _gauge("committed_offset", "What the broker says is committed.", partition=PARTITION),
     _gauge("lag", "Records between the broker's committed offset and the partition's end.", partition=PARTITION),
+    _gauge("dead_letter_share", "Dead letters' share of the last 1,000 records.", partition=PARTITION),
     _gauge("waiting", "1 while the process waits for what it depends on.", dependency=_DEPENDENCIES),
     _gauge("live", "1 while the process makes progress or waits for what it depends on."),
     _gauge("ready", "1 while the process could handle a record."),
@@ -126,6 +129,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._recent: dict[tuple[str, ...], deque[bool]] = {}  # what a share is of
         self._made = {metric.name: _make(metric, registry) for metric in CATALOGUE}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
@@ -135,6 +139,12 @@ class Metrics:
     def set(self, name: str, value: float, **labels: str) -> None:
         """Put a gauge at `value`."""
         self._find(Gauge, name, labels).set(value)
+
+    def share(self, name: str, hits: int, *, of: int, **labels: str) -> None:
+        """Put a gauge at the share of hits among the last thousand; take in `of` more of them, the hits last."""
+        recent = self._recent.setdefault((name, *labels.values()), deque([False] * SHARE_OF, maxlen=SHARE_OF))
+        recent.extend(number >= of - hits for number in range(of))
+        self.set(name, sum(recent) / SHARE_OF, **labels)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one value (seconds, but for `inference_batch_windows`) to a histogram."""
@@ -152,6 +162,7 @@ class Metrics:
     def forget(self, name: str, **labels: str) -> None:
         """Take a gauge's value away: its partition belongs to another worker now."""
         metric = self._made[_declared(name, labels).name]
+        self._recent.pop((name, *labels.values()), None)
         if labels:
             metric.remove_by_labels(labels)
 

@@ -79,6 +79,7 @@ class Careful:
         self._stage.lost(partitions)
         for number in partitions:
             self._watches.pop(number, None)
+            self._metrics.forget("dead_letter_share", partition=str(number))
 
     async def handle(self, batch: Batch) -> int | None:
         """Let the stage handle the batch, in one piece or record by record."""
@@ -102,6 +103,7 @@ class Careful:
         if begun > BEGUN and len(part.records) == 1 and not self._needed(first):
             await self._letters.put([dead_letter(first, _KILLED, call=self._name(first))])
             self._metrics.count("dead_letters", reason=_KILLED.reason)
+            self._metrics.share("dead_letter_share", 1, of=1, partition=str(first.partition))
             watch.passed_over.add(first.offset)
             watch.advance(first.offset if watch.durable is None else watch.durable, self._clock())
         else:

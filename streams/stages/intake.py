@@ -27,6 +27,8 @@ async def usable(
             metrics.count("dead_letters", reason=error.reason)
     metrics.count("records", len(decoded), type=kind, outcome="handled")
     metrics.count("records", len(refused), type=kind, outcome="dead")
+    if records:
+        metrics.share("dead_letter_share", len(refused), of=len(records), partition=str(records[0].partition))
     if refused:
         await letters.put(refused)
     return decoded

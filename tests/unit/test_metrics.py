@@ -64,6 +64,20 @@ def test_a_block_that_raises_is_timed_all_the_same(metrics: Metrics) -> None:
     assert metrics.registry.get_sample_value("undertone_commit_seconds_count") == 1
 
 
+def test_a_share_is_of_the_last_thousand_of_its_own_partition(metrics: Metrics) -> None:
+    def share(partition: str) -> float | None:
+        return metrics.registry.get_sample_value("undertone_dead_letter_share", {"partition": partition})
+
+    metrics.share("dead_letter_share", 1, of=1, partition="0")
+    metrics.share("dead_letter_share", 40, of=500, partition="3")
+    assert (share("0"), share("3")) == (0.001, 0.04)  # those that have not come yet count as good ones
+    metrics.share("dead_letter_share", 0, of=990, partition="3")
+    assert share("3") == 0.01
+    metrics.forget("dead_letter_share", partition="3")
+    metrics.share("dead_letter_share", 0, of=1, partition="3")
+    assert share("3") == 0
+
+
 def test_two_registries_share_nothing() -> None:
     one, other = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
     one.count("windows")

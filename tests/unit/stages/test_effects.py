@@ -235,6 +235,13 @@ async def test_what_cannot_be_read_is_put_on_record_and_the_rest_goes_on(bench: 
     assert bench.counted("dead_letters", reason="malformed") == 2
 
 
+async def test_the_share_of_records_that_cannot_be_read_is_shown(bench: Bench) -> None:
+    await bench.broker.send([replace(encode_window(window(0)), headers=()), encode_window(window(1))])
+    await bench.label.handle(bench.batch(topics.WINDOWS))
+    value = bench.metrics.registry.get_sample_value("undertone_dead_letter_share", {"partition": "0"})
+    assert value == 0.001
+
+
 async def test_a_dead_letter_names_a_pseudonym_and_never_another_key(bench: Bench) -> None:
     for key in (CALL.encode(), b"+34 600 000 000"):
         await bench.broker.send([replace(encode_window(window(0)), key=key, headers=())])
