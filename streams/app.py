@@ -159,6 +159,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     topic, arguments = SOURCES[name].name, connection(parts.settings)
     broker = _Broker(arguments, group(name), topic, held)
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
+    parts.emotion.answered = liveness.advanced
     consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
     feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
     services = (Surroundings(parts, liveness, broker.close), feed)

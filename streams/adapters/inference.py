@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import groupby
@@ -99,6 +99,7 @@ class InferenceClient:
         self._opened: aiohttp.ClientSession | None = None
         self._model: _Model | None = None
         self.waiting = False  #: whether the last request found no service
+        self.answered: Callable[[], None] = lambda: None  #: called at every answer: a long batch gets on
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,6 +157,7 @@ class InferenceClient:
                 wait = min(2 * wait, longest)
             else:
                 self._set_waiting(waiting=False)
+                self.answered()
                 return answer
 
     def _set_waiting(self, *, waiting: bool) -> None:
