@@ -62,7 +62,7 @@ class Machine:
         name = {"name": lambda _: "c" * 64, "needed": self.needed, "clock": lambda: self.now}
         return Careful(self, self.attempts, self.letters, metrics, **name)  # type: ignore[arg-type]
 
-    async def run(self, sizes: list[int], *, most: int = 30) -> None:
+    async def run(self, sizes: list[int], *, most: int = 60) -> None:
         """Work the log off, started again after each death (`most` times); a batch takes a second."""
         while self.deaths < most:
             try:
