@@ -25,7 +25,7 @@ from streams.domain.records import (
 )
 from streams.kafka.audio import MAX_CHUNK_MS, MAX_WINDOW_MS, audio, bad_audio, media_type
 from streams.kafka.envelope import JSON, Envelope, malformed, open_envelope, seal
-from streams.kafka.payload import agree, from_json, to_json
+from streams.kafka.payload import agree, check_impersonal, from_json, to_json
 from streams.kafka.withdrawal import withdrawal
 from streams.ports import Fetched, Outgoing
 
@@ -88,6 +88,7 @@ def _body(envelope: Envelope) -> CallBody:
     if envelope.type == AUDIO:
         return audio(envelope.media_type(), envelope.value, MAX_CHUNK_MS)
     body: CallBody = from_json(_BODIES[envelope.type], envelope)
+    check_impersonal(body, beside="payload.reference")  # which has a reason of its own
     if isinstance(body, Started):
         _check_started(body)
     return body

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from streams.domain.privacy import looks_personal
 from streams.kafka.envelope import JSON, MAX_NUMBER, Envelope, aware, malformed, printable
 
 T = TypeVar("T")
@@ -57,6 +58,13 @@ def check(record: object, max_number: int = MAX_NUMBER) -> None:
                 raise malformed(f"{where} must be from 0 to {max_number}")
             case float() if not 0 <= value <= 1:
                 raise malformed(f"{where} must be a probability from 0 to 1")
+
+
+def check_impersonal(record: object, *, beside: str) -> None:
+    """Refuse a text that looks like a phone number or an e-mail address and would be stored; `beside` is let be."""
+    for value, where in _leaves(record, "payload"):
+        if isinstance(value, str) and where != beside and looks_personal(value):
+            raise malformed(f"{where} looks like a phone number or an e-mail address; send an opaque id or plain words")
 
 
 def _leaves(value: object, where: str) -> Iterator[tuple[object, str]]:

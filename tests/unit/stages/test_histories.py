@@ -60,7 +60,7 @@ class Run:
         assert self.stream.used() == self.stream.calls.at_withdrawal
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(HISTORIES, SCHEDULES)
 def test_nothing_is_decoded_judged_or_written_without_notice_and_consent_in_force(
     history: History, schedule: Schedule
