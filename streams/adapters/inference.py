@@ -265,9 +265,16 @@ def _check(
 ) -> None:
     promised = {head: (windows, len(classes)) for head, classes in model.parameters.classes.items()}
     given = {head: rows.shape for head, rows in scores.items()}
-    known = set(Outcome) >= set(texts.get("outcome", ())) and {"", *Unlabelled} >= set(texts.get("reason", ()))
-    if given != promised or not known or any(len(texts.get(name, ())) != windows for name in ("outcome", "reason")):
+    told = [*zip(texts.get("outcome", ()), texts.get("reason", ()), strict=False)]
+    if given != promised or len(told) != windows or not all(_fits(outcome, reason) for outcome, reason in told):
         raise _ServiceError("the reply's tensors are not those of the model's metadata")
+
+
+def _fits(outcome: str, reason: str) -> bool:
+    """Whether this is a judgement, or says why there is none."""
+    if not reason:
+        return outcome == Outcome.LABELLED
+    return reason in set(Unlabelled) and outcome in {Outcome.ABSTAINED, Outcome.FAILED}
 
 
 def _floats(data: bytes, windows: int) -> NDArray[np.float32]:
@@ -289,7 +296,7 @@ def _texts(data: bytes) -> list[str]:
 def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _ServiceError(f"the reply does not follow the protocol: {error}") from error
 
 
@@ -301,7 +308,7 @@ def _label(window: Window, model: _Model, reply: _Reply, at: int) -> Label:
         head: dict(zip(classes, map(float, reply.scores[head][at]), strict=True))
         for head, classes in model.parameters.classes.items()
     }
-    if not all(np.isfinite(rows[at]).all() for rows in reply.scores.values()):
+    if not all(((rows[at] >= 0) & (rows[at] <= 1)).all() for rows in reply.scores.values()):  # NaN is neither
         return _unlabelled(window, model, Outcome.FAILED, Unlabelled.NOT_FINITE)
     return _made(window, model, Outcome.LABELLED, heads, None)
 
