@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.chaos.ledger import Ledger
 from ops.chaos.site import Site, add_worker
@@ -42,6 +44,7 @@ async def controlled(site: Site, *, wanted: bool) -> AsyncIterator[None]:
     await _from_here(site)
     add_worker(site, NAME, ("ops.chaos.stock",), {})
     site.controls = (NAME,)
+    await _joined(site)
     try:
         yield
     finally:
@@ -69,6 +72,24 @@ async def _from_here(site: Site) -> None:
     with psycopg.connect(site.settings.postgres.get_secret_value()) as connected:
         connected.execute(f"DROP TABLE IF EXISTS {TABLE}".encode())
         connected.execute(f"CREATE TABLE {TABLE} (partition integer, record bigint)".encode())
+
+
+async def _joined(site: Site) -> None:
+    """Return once the agent is at work: what dies before it began would cost it nothing."""
+    admin = AIOKafkaAdminClient(**connection(site.settings))
+    await admin.start()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while _state(await admin.describe_consumer_groups([GROUP])) != "Stable":
+                await asyncio.sleep(0.2)
+    finally:
+        await admin.close()
+
+
+def _state(answers: Sequence[Any]) -> str:
+    """The group's state: the second field behind its error code, in every version of the answer."""
+    [(_, _, state, *_)] = answers[0].groups
+    return str(state)
 
 
 async def _at_rest(site: Site, positions: Positions) -> dict[int, Position]:

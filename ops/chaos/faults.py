@@ -65,8 +65,14 @@ async def kill_one(breaking: Breaking) -> None:
     await breaking.pause(1, 4)
     name = breaking.random.choice((*breaking.site.workers, "inference"))
     async with breaking.noted(f"kill -9 {name}"):
-        for each in (name, *breaking.site.controls):
-            breaking.site.signal(each, signal.SIGKILL)
+        breaking.site.signal(name, signal.SIGKILL)
+
+
+async def kill_one_and_the_control(breaking: Breaking) -> None:
+    """The same, and the stock agent with it."""
+    await kill_one(breaking)
+    for name in breaking.site.controls:
+        breaking.site.signal(name, signal.SIGKILL)
 
 
 async def kill_all(breaking: Breaking) -> None:
@@ -247,6 +253,16 @@ def any_of(*rounds: Round, at_once: int = 1) -> Round:
         await asyncio.gather(*(each(breaking) for each in chosen))
 
     return some
+
+
+def each_of(*rounds: Round) -> Round:
+    """All of these, one after the other."""
+
+    async def every(breaking: Breaking) -> None:
+        for each in rounds:
+            await each(breaking)
+
+    return every
 
 
 async def _spoiled(proxies: Sequence[Proxy], toxics: Toxics, seconds: float) -> None:

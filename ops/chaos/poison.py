@@ -24,7 +24,8 @@ def poisoned(random: Random, planned: Planned, share: float, partitions: int) ->
 
 
 def _between(random: Random, sendings: Sequence[Sending], share: float, partitions: int) -> Iterator[Sending]:
-    storm_at = random.randrange(1, len(sendings)) if share >= 1 else -1
+    heard = [place for place, sending in enumerate(sendings) if is_audio(sending)]
+    storm_at = random.choice(heard) if share >= 1 else -1
     for place, sending in enumerate(sendings):
         yield sending
         if is_audio(sending):

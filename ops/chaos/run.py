@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
 from ops.chaos.calls import Mix, plan
@@ -14,7 +14,7 @@ from ops.chaos.faults import Breaking, Fault
 from ops.chaos.ledger import Ledger, Publisher
 from ops.chaos.oracle import Expected, Labeller, Oracle, scored
 from ops.chaos.poison import poisoned
-from ops.chaos.rows import POISON, Row
+from ops.chaos.rows import Row
 from ops.chaos.seen import Ends, Seen, collect, ends
 from ops.chaos.site import Site
 from ops.chaos.watch import Watch, settled, watching
@@ -47,7 +47,7 @@ class Outcome:
 async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> Outcome:
     """Run the row once. What comes of `seed`: the calls and the choice of faults; the machine decides the rest."""
     random = Random(f"row {row.number}, seed {seed}")
-    mix = replace(row.mix, poison=POISON[seed % len(POISON)]) if row.number == 20 else row.mix
+    mix = row.mixes[seed % len(row.mixes)]
     ledger, since, incidents = _ledger(site, row, random, mix), await ends(site), len(site.incidents)
     breaking = Breaking(site, random)
     async with controlled(site, wanted=row.control), watching(site) as watch:

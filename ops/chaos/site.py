@@ -54,7 +54,7 @@ class Site:
     supervisor: Supervisor = field(repr=False)
     incidents: list[Incident]
     workers: tuple[str, ...] = ()  #: "segment-a"
-    controls: tuple[str, ...] = ()  #: programs that are killed whenever a worker is, and are no part of the stream
+    controls: tuple[str, ...] = ()  #: programs that run beside the stream, to be compared with it
     probes: dict[str, str] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict, repr=False)
 

@@ -5,6 +5,7 @@ documentation shows, and it uses psycopg's own pool. UNDERTONE_* name the server
 """
 
 import sys
+import tempfile
 from typing import Any
 
 import faust
@@ -19,11 +20,12 @@ SELECT = f"SELECT partition, record FROM {TABLE}"  # noqa: S608 - constants
 INSERT = f"INSERT INTO {TABLE} (partition, record) VALUES (%s, %s)"  # noqa: S608 - constants
 
 
-def stock_app(settings: Settings) -> faust.App:
-    """The app with its one agent."""
+def stock_app(settings: Settings, folder: str) -> faust.App:
+    """The app with its one agent; Faust wants a folder for tables that it does not have."""
     app = faust.App(
         GROUP,
         broker=f"kafka://{settings.kafka}",
+        datadir=folder,
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -44,4 +46,5 @@ def stock_app(settings: Settings) -> faust.App:
 
 if __name__ == "__main__":
     sys.argv = [sys.argv[0], "worker", "--loglevel=warn"]
-    stock_app(Settings()).main()
+    with tempfile.TemporaryDirectory() as folder:
+        stock_app(Settings(), folder).main()

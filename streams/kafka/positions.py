@@ -18,17 +18,20 @@ class Positions:
         self._reader = AIOKafkaConsumer(**arguments)  # no group, no topic: it fetches nothing
 
     async def __aenter__(self) -> Self:
-        await self._admin.start()
         try:
+            await self._admin.start()
             await self._reader.start()
         except BaseException:
-            await self._admin.close()
+            await self._close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         await self._reader.stop()
         await self._admin.close()
 

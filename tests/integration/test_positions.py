@@ -1,6 +1,11 @@
+import gc
+
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.errors import KafkaConnectionError
 
+from services.standalone.places import free_port
 from streams.kafka.liveness import Position
 from streams.kafka.positions import Positions
 
@@ -41,3 +46,10 @@ async def test_what_retention_took_before_it_was_committed_is_told(kafka: str) -
     async with Positions({"bootstrap_servers": kafka}) as positions:
         assert await positions.read("overtaken", "overtaken") == {0: Position(4, 5, lost=3)}
         assert await positions.read("nobody", "overtaken") == {0: Position(4, 5)}  # it never was there to lose them
+
+
+async def test_a_broker_that_is_away_leaves_no_client_open() -> None:
+    with pytest.raises(KafkaConnectionError):
+        async with Positions({"bootstrap_servers": f"127.0.0.1:{free_port()}"}):
+            pass
+    gc.collect()  # a client that nobody closed warns now, and warnings are errors

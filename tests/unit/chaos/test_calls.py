@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ops.chaos.calls import Kind, Mix, Permission, plan
@@ -18,17 +18,20 @@ def seeded(seed: int) -> Random:
     return Random(seed)  # noqa: S311 - the same in every run
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_the_same_seed_makes_the_same_call(seed: int) -> None:
     assert plan(seeded(seed), "call", SHORT, AT) == plan(seeded(seed), "call", SHORT, AT)
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_a_disturbed_call_still_begins_with_started_and_ends_with_ended(seed: int) -> None:
     types = [dict(sending.record.headers)["ce_type"] for sending in plan(seeded(seed), "call", SHORT, AT).sendings]
     assert (types[0], types[-1]) == (b"undertone.call.started.v1", b"undertone.call.ended.v1")
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_an_undisturbed_call_is_in_order_and_complete(seed: int) -> None:
     call = plan(seeded(seed), "call", Mix(media_s=(3, 6)), AT)
@@ -36,6 +39,7 @@ def test_an_undisturbed_call_is_in_order_and_complete(seed: int) -> None:
     assert {sending.kind for sending in call.sendings} == {Kind.HEALTHY}
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_poison_leaves_the_healthy_records_as_they_are(seed: int) -> None:
     call = plan(seeded(seed), "call", SHORT, AT)
@@ -44,6 +48,7 @@ def test_poison_leaves_the_healthy_records_as_they_are(seed: int) -> None:
     assert all(each.reason for each in spoilt.sendings if each.kind is Kind.POISON)
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_a_storm_holds_a_hundred_unusable_records_back_to_back(seed: int) -> None:
     call = plan(seeded(seed), "call", replace(SHORT, media_s=(3, 3), late=0, missing=0), AT)
@@ -51,6 +56,7 @@ def test_a_storm_holds_a_hundred_unusable_records_back_to_back(seed: int) -> Non
     assert max(map(len, kinds.split("."))) >= 100
 
 
+@settings(deadline=None, max_examples=25)
 @given(SEEDS)
 def test_a_withdrawn_call_is_withdrawn_in_its_middle(seed: int) -> None:
     call = plan(seeded(seed), "call", Mix(media_s=(4, 6), permissions=((Permission.WITHDRAWN, 1.0),)), AT)
