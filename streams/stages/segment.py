@@ -39,6 +39,7 @@ class _Partition:
     number: int
     calls: dict[str, Live] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)  #: calls of this batch that are over, and where they ended
+    elsewhere: set[str] = field(default_factory=set)  #: open calls of another partition, or that cannot be read
     position: int | None = None
     saved_at: float = 0.0
 
@@ -102,15 +103,20 @@ class Segment:
         return part.durable()
 
     async def _resume(self, number: int) -> _Partition:
-        part = _Partition(number)
-        for stored in await self._store.load_partition(number):
+        part = self._partitions[number] = _Partition(number)
+        await self._load(part)
+        return part
+
+    async def _load(self, part: _Partition) -> None:
+        """Go on with every open call of the partition that is not in memory."""
+        for stored in await self._store.load_partition(part.number):
+            if stored.call in part.calls:
+                continue
             try:
                 part.calls[stored.call] = restore(stored, self._epochs)
             except (SealError, MsgspecError) as error:
                 log.warning("a call's state cannot be read", extra={"error": type(error).__name__})
                 self._metrics.count("states_unreadable")
-        self._partitions[number] = part
-        return part
 
     async def _find(self, part: _Partition, batch: Batch) -> None:
         """Look up which calls that are not in memory are over."""
@@ -118,7 +124,11 @@ class Segment:
         names = chain.from_iterable(self._names(key.decode(errors="replace")) for key in ids)
         unknown = {name for name in names if name not in part.calls}
         stored = await self._store.load(unknown) if unknown else {}
-        part.closed = {name: known.next_offset for name, known in stored.items()}
+        unlooked = {name for name, known in stored.items() if not known.closed} - part.elsewhere
+        if unlooked:  # begun since by a worker that has lost the partition and does not know it yet
+            await self._load(part)
+            part.elsewhere |= unlooked - part.calls.keys()
+        part.closed = {name: known.next_offset for name, known in stored.items() if name not in part.calls}
 
     def _admit(self, part: _Partition, batch: Batch) -> _Admitted:
         admitted, counts = _Admitted(), Counter[tuple[str, str]]()

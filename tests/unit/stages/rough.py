@@ -57,9 +57,7 @@ class Twins:
     fuse: Fuse = field(default_factory=Fuse)
     calls: MemoryCalls = field(default_factory=MemoryCalls)
     topics: MemoryTopics = field(default_factory=MemoryTopics)
-    fenced: bool = False  #: it is a zombie that works now
     letters: set[tuple[int, str, str | None]] = field(default_factory=set)
-    zombies_letters: set[tuple[int, str, str | None]] = field(default_factory=set)
     windows: dict[str, tuple[str, int, int, bytes, datetime]] = field(default_factory=dict)
     read: int = 0
 
@@ -89,8 +87,7 @@ class Twins:
     async def put(self, letters: Sequence[DeadLetter]) -> None:
         with self.fuse.around() as short:
             kept = letters[: len(letters) // 2] if short else letters
-            letters_of = self.zombies_letters if self.fenced else self.letters
-            letters_of |= {(letter.offset, letter.reason, letter.call) for letter in kept}
+            self.letters |= {(letter.offset, letter.reason, letter.call) for letter in kept}
 
     def look(self) -> None:
         """Take in the windows that were sent since; a window that came before must be the same."""

@@ -30,7 +30,7 @@ from streams.domain.privacy import pseudonym
 from streams.domain.records import Audio, CallBody, CallRecord, Consent, Ended, Gap, Notice, Purpose, Role
 from streams.kafka.cloudevents import encode_call
 
-STEPS = int(os.environ.get("UNDERTONE_MODEL_STEPS", "4000"))
+STEPS = int(os.environ.get("UNDERTONE_MODEL_STEPS", "8000"))
 STEPS_A_RUN = 80
 taken = {"steps": 0, "runs": 0, "records": 0, "crashes": 0, "windows": 0}
 
@@ -147,11 +147,14 @@ class Partition(RuleBasedStateMachine):
         expires_at = None if lasts_s is None else self.clock.now + timedelta(seconds=lasts_s)
         self.publish(name, replace(GRANT, purpose=purpose, expires_at=expires_at))
 
-    @rule(name=names, purpose=st.sampled_from(Purpose), rare=st.integers(0, 4))
+    @rule(name=names, purpose=st.sampled_from(Purpose), rare=st.integers(0, 5))
     def end_or_withdraw(self, name: str, purpose: Purpose, rare: int) -> None:
+        withdrawal = replace(GRANT, purpose=purpose, granted=False)
         if rare == 0:
-            self.publish(name, replace(GRANT, purpose=purpose, granted=False))
-        elif rare < 3:
+            self.publish(name, withdrawal)
+        elif rare == 1:  # out of order, yet it counts
+            self.append(name, CallRecord(name, 0, 0, self.clock.now, withdrawal))
+        elif rare < 4:
             self.publish(name, Ended("completed"))
 
     @rule(seconds=st.sampled_from([0.2, 1, 10, 31, 31, 16 * 60]))
@@ -213,9 +216,7 @@ class Partition(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(count=counts, which=st.integers(0, 1))
     def zombie_handles(self, count: int, which: int) -> None:
-        self.twins.fenced = True
         self.run(self.zombies[which % len(self.zombies)], count)
-        self.twins.fenced = False
 
     @rule(name=names, rare=st.integers(0, 9))
     def erase(self, name: str, rare: int) -> None:
@@ -277,13 +278,7 @@ class Partition(RuleBasedStateMachine):
         for name, call in self.calls.items():
             self.check_call(name, Story.of(call.told), calm.twins)
         spared = {each for name in self.erased for each in self.pseudonyms(name)} | self.withdrawn()
-        expected = rest(calm.twins.letters, spared)
-        # A zombie takes a call that began elsewhere since for one that is over: a letter too many, and no more.
-        assert (
-            rest(self.twins.letters, spared)
-            <= expected
-            <= rest(self.twins.letters | self.twins.zombies_letters, spared)
-        )
+        assert rest(self.twins.letters, spared) == rest(calm.twins.letters, spared)
 
     def withdrawn(self) -> set[str]:
         told = {name: Story.of(call.told) for name, call in self.calls.items()}
@@ -317,15 +312,17 @@ def rest(letters: Iterable[tuple[int, str, str | None]], spared: set[str]) -> se
 
 
 def test_whatever_happens_the_outcome_is_that_of_an_undisturbed_run(capsys: pytest.CaptureFixture[str]) -> None:
-    runs = max(1, STEPS // STEPS_A_RUN)
     options = settings(
-        max_examples=runs,
+        max_examples=50,
         stateful_step_count=STEPS_A_RUN,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    run_state_machine_as_test(Partition, settings=options)
+    while taken["steps"] < STEPS:
+        run_state_machine_as_test(Partition, settings=options)
     with capsys.disabled():
-        sys.stdout.write(f"\nmodel: {taken}\n")
+        told = ", ".join(f"{count} {what}" for what, count in taken.items())
+        sys.stdout.write(f"\nmodel: {told}; 0 differences from an undisturbed run\n")
+    assert taken["crashes"]
     assert taken["windows"]

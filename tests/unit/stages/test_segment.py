@@ -301,3 +301,20 @@ class CrashError(BaseException):
 
 async def _crash(*_: object) -> None:
     raise CrashError
+
+
+def test_a_call_that_a_fenced_off_worker_began_meanwhile_goes_on() -> None:
+    bench, calm = Bench(), Bench()
+    records = [*call("cc", call_id="b")[:2], *call(TALK)]
+    calm.handle(publish(calm, records))
+    kept = publish(bench, records)
+    fenced = bench.stage
+    bench.handle(kept[:1])
+    bench.crash()
+    bench.handle(kept[:2])
+    current, bench.stage = bench.stage, fenced
+    bench.handle(kept[1:4])
+    bench.stage = current
+    bench.handle(kept[2:])
+    assert bench.fates() == calm.fates()
+    assert bench.windows() == calm.windows() != {}
