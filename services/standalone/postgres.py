@@ -46,6 +46,7 @@ def server(folder: Path, port: int, *, durable: bool = True) -> Program:
         *(str(binaries() / "postgres"), "-D", str(data)),
         *("-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_directories="),
         *("-c", "shared_buffers=64MB", "-c", "max_connections=100"),
+        *("-c", "log_error_verbosity=terse"),  # else its log quotes the rows that it refuses
         *(() if durable else _NOT_DURABLE),
     )
     fast_shutdown = signal.SIGINT

@@ -1,15 +1,33 @@
-"""The whole stack as a person runs it, one for all tests of this folder."""
+"""The whole stack as a person runs it, one for all tests of this folder, and an eye on whom it speaks to."""
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from e2e.contact_centre import Site
+from e2e.sockets import Sockets
 
 from services.standalone.stack import running_stack
 
 
+@pytest.fixture(scope="session")
+def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sockets]:
+    """Watches every process that is started from now on."""
+    sockets = Sockets(tmp_path_factory.mktemp("sockets") / "asked")
+    thread = threading.Thread(target=sockets.watch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).with_name("watched")), prepend=":")
+        patch.setenv("UNDERTONE_TEST_SOCKETS", str(sockets.file))
+        thread.start()
+        yield sockets
+        sockets.stopped.set()
+        thread.join()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def site(tmp_path_factory: pytest.TempPathFactory, sockets: Sockets) -> AsyncIterator[Site]:
     async with running_stack(tmp_path_factory.mktemp("stack"), demo_bundle=True, partitions=2) as stack:
         yield Site(stack)
+    assert sockets.foreign() == set()
