@@ -18,13 +18,13 @@ class Topic:
 
 
 def _topic(name: str, *, retention_ms: int, **config: str) -> Topic:
-    settings = {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    # Stored uncompressed, so that the broker holds sizes against max.message.bytes as a consumer will see them.
+    settings = {"cleanup.policy": "delete", "compression.type": "uncompressed", "retention.ms": str(retention_ms)}
     settings |= {key.replace("_", "."): value for key, value in config.items()}
     return Topic(name, settings)
 
 
-#: The broker checks sizes only where it stores records as they come: uncompressed.
-_AUDIO = {"segment_ms": str(5 * MINUTE_MS), "compression_type": "uncompressed"}
+_AUDIO = {"segment_ms": str(5 * MINUTE_MS)}
 
 CALLS = _topic(
     "calls.v1",
