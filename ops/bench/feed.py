@@ -20,7 +20,7 @@ from services.standalone.processes import Program, kill, start
 from streams.kafka.positions import Positions
 
 PARTITIONS, CALLS, NBYTES = 4, 200, 320
-BACKLOG = 60_000
+BACKLOG = 150_000
 ROUNDS = 3
 RATE, LIVE_ROUNDS, LIVE_S = 2_000, 3, 10
 PATIENCE_S = 120

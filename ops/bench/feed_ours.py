@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from feed_work import Work
 from prometheus_client import CollectorRegistry
 
-from streams.app import _CONSUMER
+from streams.app import _CONSUMER, collect_seldom
 from streams.kafka.feed import Feed, NoFaustConsumer
 from streams.kafka.liveness import Liveness
 from streams.metrics import Metrics
@@ -43,6 +43,7 @@ class Watched(Feed):
         await super().on_partitions_assigned(assigned)
 
 
+collect_seldom()
 with tempfile.TemporaryDirectory() as folder:
     app = faust.App("ours", broker="kafka://unused", datadir=folder, web_enabled=False, topic_disable_leader=True)
     app.boot_strategy = NoFaustConsumer(app)

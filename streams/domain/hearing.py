@@ -1,7 +1,7 @@
 """What is heard of a call: frames of all its channels become the customer's windows, and every millisecond a fate."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from streams.domain import overlap, windows
 from streams.domain.overlap import Floor, Frame, Heard, Kind
@@ -47,8 +47,18 @@ def resume(hearing: Hearing, *, at_ms: int, consent_seq: int) -> Hearing:
 
 def step(hearing: Hearing, frame: Frame) -> tuple[Hearing, tuple[Cut, ...]]:
     """Take in one frame of every channel; give back the windows that are now certain."""
-    floor, resolved = overlap.step(hearing.floor, frame)
-    return _take(replace(hearing, floor=floor, heard_ms=frame.end_ms), resolved)
+    return steps(hearing, (frame,))
+
+
+def steps(hearing: Hearing, frames: Iterable[Frame]) -> tuple[Hearing, tuple[Cut, ...]]:
+    """Take in frames that follow each other: the same as one by one, in one go."""
+    floor, heard_ms = hearing.floor, hearing.heard_ms
+    resolved: list[Heard] = []
+    for frame in frames:
+        floor, more = overlap.step(floor, frame)
+        heard_ms = frame.end_ms
+        resolved += more
+    return _take(replace(hearing, floor=floor, heard_ms=heard_ms), resolved)
 
 
 def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
@@ -72,26 +82,26 @@ def needs_from(hearing: Hearing) -> int | None:
     return min(starts, default=None)
 
 
-@dataclass(slots=True)
 class _Book:
-    """Fates and windows as they are entered; lives for one step."""
+    """Fates and windows as they are entered; lives for as many frames as are taken in at once."""
 
-    hearing: Hearing
-    cuts: list[Cut] = field(default_factory=list)
-    _fates: dict[int, dict[Fate, int]] = field(default_factory=dict)
+    def __init__(self, hearing: Hearing) -> None:
+        self._consent_seq = hearing.consent_seq
+        self._fates = [dict(fates) for fates in hearing.fates]
+        self.cuts: list[Cut] = []
 
     def enter(self, channel: int, spans: tuple[Span, ...]) -> None:
+        fates = self._fates[channel]
         for span in spans:
-            fates = self._fates.setdefault(channel, dict(self.hearing.fates[channel]))
             fates[span.fate] = fates.get(span.fate, 0) + span.end_ms - span.start_ms
-            if span.fate is Fate.WINDOW and self.hearing.consent_seq is not None:
-                self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self.hearing.consent_seq))
+            if span.fate is Fate.WINDOW and self._consent_seq is not None:
+                self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self._consent_seq))
 
     def fates(self) -> tuple[Fates, ...]:
-        return tuple(self._fates.get(channel, before) for channel, before in enumerate(self.hearing.fates))
+        return tuple(self._fates)
 
 
-def _take(hearing: Hearing, resolved: tuple[Heard, ...]) -> tuple[Hearing, tuple[Cut, ...]]:
+def _take(hearing: Hearing, resolved: Iterable[Heard]) -> tuple[Hearing, tuple[Cut, ...]]:
     book, turns = _Book(hearing), list(hearing.turns)
     for heard in resolved:
         for channel, role in enumerate(hearing.roles):

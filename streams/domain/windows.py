@@ -73,9 +73,11 @@ def step(
         if kind is Kind.SILENCE:
             return None, (Span(start_ms, end_ms, Fate.SILENCE),)
         return Turn(start_ms, end_ms, end_ms), ()
-    turn = _quietest(replace(turn, heard_ms=end_ms), start_ms, energy)
+    spoken_ms = end_ms if kind is Kind.SPEECH else turn.spoken_ms
+    heard = Turn(turn.start_ms, spoken_ms, end_ms, turn.cut_ms, turn.quiet_ms, turn.quiet_energy)
+    turn = _quietest(heard, start_ms, energy)
     if kind is Kind.SPEECH:
-        return _cut(_at_latest(replace(turn, spoken_ms=end_ms)))
+        return _cut(_at_latest(turn))
     if end_ms - turn.spoken_ms >= TURN_SILENCE_MS:
         return None, finish(turn)
     return _at_latest(_at_pause(turn)), ()

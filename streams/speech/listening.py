@@ -9,7 +9,7 @@ from streams.domain.call import Listen
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame
 from streams.domain.records import Role
-from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity
+from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity, context_samples
 from streams.speech.decode import decode
 from streams.speech.tape import Chunk, Pcm, Tape
 
@@ -76,21 +76,16 @@ class Listening:
         if self.hearing.consent_seq is None:
             self.hearing = fold.resume(self.hearing, at_ms=chunk.at_ms, consent_seq=chunk.consent_seq)
         self._append(chunk, offset)
-        return [
-            Stretch(
-                frames=self.tape.samples(channel, self.hearing.heard_ms, self._whole_ms(chunk)),
-                context=self.tape.samples(channel, self.context_ms, self.hearing.heard_ms),
-                state=self.activity[channel],
-            )
-            for channel in range(len(self.hearing.roles))
-        ]
+        return [self._stretch(channel, self._whole_ms(chunk)) for channel in range(len(self.hearing.roles))]
+
+    def _stretch(self, channel: int, end_ms: int) -> Stretch:
+        samples = self.tape.samples(channel, self.context_ms, end_ms)
+        context = context_samples(self._rate)
+        return Stretch(frames=samples[context:], context=samples[:context], state=self.activity[channel])
 
     def take(self, heard: Sequence[Activity]) -> list[Spoken]:
         """Fold the frames of all channels; give back the windows that are now certain."""
-        cuts: list[Cut] = []
-        for frame in _frames(heard, self.hearing.heard_ms):
-            self.hearing, more = fold.step(self.hearing, frame)
-            cuts.extend(more)
+        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, self.hearing.heard_ms))
         self.activity = tuple(activity.state for activity in heard)
         windows = self._windows(cuts)
         needed = fold.needs_from(self.hearing)

@@ -95,3 +95,22 @@ def test_audio_from_where_it_is_needed_covers_every_later_window(runs: list[tupl
                 assert before <= cut.start_ms
             needed.append((hearing.heard_ms, before or hearing.heard_ms))
     assert all(heard - start <= 20_000 for heard, start in needed)
+
+
+@given(st.lists(st.tuples(st.sampled_from("-S"), st.sampled_from("-S")), max_size=300), st.data())
+def test_frames_taken_in_together_are_as_frames_taken_in_one_by_one(
+    marks: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    start = fold.resume(fold.silent(ROLES), at_ms=0, consent_seq=3)
+    frames = [
+        Frame(n * FRAME_MS, (n + 1) * FRAME_MS, tuple(float(mark == "S") for mark in pair), (n % 7, n % 5))
+        for n, pair in enumerate(marks)
+    ]
+    single, cuts = start, []
+    for frame in frames:
+        single, more = fold.step(single, frame)
+        cuts += more
+    split = data.draw(st.integers(0, len(frames)))
+    first, early = fold.steps(start, frames[:split])
+    second, late = fold.steps(first, frames[split:])
+    assert (second, [*early, *late]) == (single, cuts)

