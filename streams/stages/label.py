@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from streams.domain.records import Label, Window
 from streams.domain.schemes import Scheme
@@ -68,10 +68,9 @@ class LabelStage:
         return windows
 
     def _observe_queue(self, records: Sequence[Fetched]) -> None:
-        now = self.clock()
+        now = self.clock().timestamp()
         for record in records:
-            waited = now - datetime.fromtimestamp(record.timestamp / 1000, UTC)
-            self.metrics.observe("queue_seconds", max(0.0, waited.total_seconds()))
+            self.metrics.observe("queue_seconds", max(0.0, now - record.timestamp / 1000))
 
 
 def _decode(record: Fetched) -> Window:

@@ -352,3 +352,13 @@ async def test_a_window_whose_call_closes_while_the_service_is_waited_for_is_nev
     assert [scored.call for request in bench.emotion.requests for scored in request] == [other] * left
     assert len(bench.broker.read(topics.LABELS.name)) == left
     assert bench.counted("not_open") == 2
+
+
+@pytest.mark.parametrize("timestamp", [-1, 2**62, -(2**63)])
+async def test_a_record_whose_time_is_none_does_not_stop_the_stage(bench: Bench, timestamp: int) -> None:
+    await bench.broker.send([encode_window(each) for each in (window(0), window(1))])
+    sound, mad = bench.broker.read(topics.WINDOWS.name)
+    mad.timestamp = timestamp
+    await bench.label.handle(Batch(topics.WINDOWS.name, 0, (mad, sound)))
+    assert bench.broker.read(topics.LABELS.name)
+    assert [letter.reason for letter in bench.dead.letters] == [Reason.MALFORMED]
