@@ -130,12 +130,16 @@ def episodes(rule: Rule, labels: Iterable[Label], raised: Collection[str] = ()) 
     """The episodes of one call, oldest first; `raised` holds the ids of its stored escalations."""
     state = State()
     for label in sorted(labels, key=lambda label: (label.start_ms, label.window_id)):
-        known = bool(raised) and escalation_id(label.call, rule.name, label.window_id) in raised
-        state, closed = step(rule, state, label, raised=known)
+        state, closed = step(rule, state, label, raised=raised_at(rule, label, raised))
         if closed:
             yield closed
     if last := finish(state):
         yield last
+
+
+def raised_at(rule: Rule, label: Label, raised: Collection[str]) -> bool:
+    """Whether an escalation of this rule is stored for this very window."""
+    return bool(raised) and escalation_id(label.call, rule.name, label.window_id) in raised
 
 
 def escalations(

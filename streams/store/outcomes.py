@@ -2,17 +2,17 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Column, RowMapping, select
+from sqlalchemy import Column, RowMapping, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from streams.domain import rules, scoring
-from streams.domain.records import Consent, Escalation, Label, Notice, Purpose, Window
+from streams.domain import scoring, tail
+from streams.domain.records import Consent, Escalation, Label, Notice, Outcome, Purpose, Window
 from streams.domain.rules import Rule
 from streams.ports import Recorded
 from streams.store import audit, tables
@@ -22,6 +22,7 @@ from streams.store.database import Database
 logger = logging.getLogger(__name__)
 
 _OPEN = (tables.calls.c.call, tables.calls.c.consent_seq, tables.calls.c.consent_expires_at)
+TAIL = 64  #: labelled windows before the new ones that decide, as long as they can tell
 _TIMES = {"spoken_at", "raised_at"}
 _LABEL = [column for column in tables.labels.c if column.name != "labelled_at"]
 
@@ -51,8 +52,8 @@ class Outcomes:
             rows = await _lock(connection, _calls(labels))
             allowed = [label for label in labels if _allowed(rows.get(label.call), label)]
             written = await _insert(connection, tables.labels.c.window_id, [_row(label) for label in allowed])
-            touched = {label.call for label in allowed if label.window_id in written}
-            due = await self._due(connection, {call: rows[call] for call in sorted(touched)})
+            new = _new([label for label in allowed if label.window_id in written])
+            due = await self._due(connection, {call: rows[call] for call in sorted(new)}, new)
             raised = await _raise(connection, due)
             refused = {label.window_id for label in labels} - {label.window_id for label in allowed}
             return Recorded(written, frozenset(refused), tuple(raised))
@@ -61,27 +62,35 @@ class Outcomes:
             return Recorded(frozenset(), frozenset(), ())
         return await self.database.transaction(work)
 
-    async def _due(self, connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> list[Escalation]:
-        """What the rules ask for, over everything stored of these calls."""
+    async def _due(
+        self, connection: AsyncConnection, calls: Mapping[str, RowMapping], new: Mapping[str, set[str]]
+    ) -> list[Escalation]:
+        """What the rules ask for: by the last rows of each call where these can tell, else by all of them."""
         ruled = {call: row for call, row in calls.items() if row["use_case"] in self.rules}
         if len(ruled) < len(calls):
             lacking = sorted({row["use_case"] for row in calls.values()} - self.rules.keys())
             logger.warning("labels of use cases that are not installed: no rule applies", extra={"use_cases": lacking})
-        labels = await _labels(connection, ruled)
-        raised = await _raised(connection, ruled)
-        at = self.clock()
-        return [
-            escalation
-            for call, row in ruled.items()
-            for escalation in rules.escalations(
+        limit, at = TAIL + max(map(len, new.values()), default=0), self.clock()
+        last, raised = await _last(connection, ruled, limit), await _raised(connection, ruled)
+
+        def due(call: str, labels: Sequence[Label], *, whole: bool) -> list[Escalation] | None:
+            row = ruled[call]
+            return tail.due(
                 self.rules[row["use_case"]],
-                labels[call],
+                labels,
+                new[call],
                 raised[call],
+                whole=whole,
                 consent=_consent(row),
                 reference=row["reference"],
                 at=at,
             )
-        ]
+
+        found = {call: due(call, last[call], whole=len(last[call]) < limit) for call in ruled}
+        unclear = [call for call, escalations in found.items() if escalations is None]
+        every = await _labels(connection, unclear)
+        found |= {call: due(call, every[call], whole=True) for call in unclear}
+        return [escalation for escalations in found.values() for escalation in escalations or ()]
 
 
 def _calls(records: Sequence[Window | Label]) -> list[str]:
@@ -90,6 +99,15 @@ def _calls(records: Sequence[Window | Label]) -> list[str]:
 
 def _allowed(row: RowMapping | None, record: Window | Label) -> bool:
     return row is not None and scoring.allowed(record, row["consent_seq"], row["consent_expires_at"])
+
+
+def _new(written: Sequence[Label]) -> dict[str, set[str]]:
+    """The labelled windows among these, by call; a call of which none is has an empty set."""
+    new: dict[str, set[str]] = {label.call: set() for label in written}
+    for label in written:
+        if label.outcome is Outcome.LABELLED:
+            new[label.call].add(label.window_id)
+    return new
 
 
 async def _lock(connection: AsyncConnection, calls: Sequence[str]) -> dict[str, RowMapping]:
@@ -114,7 +132,20 @@ async def _insert(
     return frozenset(inserted.scalars())
 
 
-async def _labels(connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> Mapping[str, list[Label]]:
+async def _last(connection: AsyncConnection, calls: Collection[str], limit: int) -> Mapping[str, list[Label]]:
+    """The last labelled windows of each call, oldest first."""
+    found: defaultdict[str, list[Label]] = defaultdict(list)
+    if calls:
+        known, table = tables.calls, tables.labels
+        own = select(*_LABEL).where(table.c.call == known.c.call, table.c.outcome == Outcome.LABELLED)
+        rows = own.order_by(table.c.start_ms.desc()).limit(limit).lateral()
+        asked = select(rows).join_from(known, rows, true()).where(known.c.call.in_(calls))
+        for row in await connection.execute(asked.order_by(rows.c.start_ms)):
+            found[row.call].append(msgspec.convert(row, Label, from_attributes=True))
+    return found
+
+
+async def _labels(connection: AsyncConnection, calls: Collection[str]) -> Mapping[str, list[Label]]:
     found: defaultdict[str, list[Label]] = defaultdict(list)
     if calls:
         stored = select(*_LABEL).where(tables.labels.c.call.in_(calls)).order_by(tables.labels.c.start_ms)
@@ -123,7 +154,7 @@ async def _labels(connection: AsyncConnection, calls: Mapping[str, RowMapping]) 
     return found
 
 
-async def _raised(connection: AsyncConnection, calls: Mapping[str, RowMapping]) -> Mapping[str, set[str]]:
+async def _raised(connection: AsyncConnection, calls: Collection[str]) -> Mapping[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     if calls:
         table = tables.escalations

@@ -19,7 +19,7 @@ from streams.domain.privacy import window_id
 from streams.domain.records import Escalation, Label, Outcome, Purpose, Role, Window
 from streams.domain.rules import Condition, Rule, Severity
 from streams.ports import OutcomeStore
-from streams.store import tables
+from streams.store import outcomes, tables
 from streams.store.outcomes import Outcomes
 
 HIT = {"mood.full": {"bad": 0.8, "good": 0.2}}
@@ -301,3 +301,21 @@ async def test_rules_are_judged_on_the_rows_and_not_on_what_the_batch_says(effec
     recorded = await effects.store().record([effects.label(0, "H"), effects.label(1, "H")])
     assert recorded.raised == ()
     assert list(rules.episodes(RULE, await effects.labels())) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_long_call_raises_what_a_replay_of_all_of_it_would(
+    effects: Effects, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(outcomes, "TAIL", 9)
+    drawn = random.Random(seed)  # noqa: S311 - a seed makes a history that can be repeated
+    twin = MemoryOutcomes(MemoryTables(calls={effects.world.CALL: effects.world.call()}), RULES, effects.clock)
+    store = effects.store()
+    await effects.open()
+    rows = effects.call("".join(drawn.choices("H.a", (2, 5, 1), k=60)))
+    rows.insert(40, rows.pop(20))  # it comes late
+    while rows:
+        size = drawn.randint(1, 4)
+        batch, rows = rows[:size], rows[size:]
+        assert (await store.record(batch)).raised == (await twin.record(batch)).raised
+    assert twin.tables.escalations
