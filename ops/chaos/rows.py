@@ -43,7 +43,7 @@ class Row:
 ROWS: Mapping[str, Row] = {
     "1": Row(1, "kill -9 one worker", faults.kill_one_and_the_control, control=True),
     "2": Row(2, "kill -9 all workers at once", faults.kill_all),
-    "4": Row(4, "SIGTERM, one worker after the other", faults.restart_next),
+    "4": Row(4, "SIGTERM, one worker after the other", faults.restart_next, calls=60),
     "5": Row(5, "killed faster than anything is committed", faults.crash_loop, most_rounds=1),
     "7": Row(7, "broker restarted, cleanly and by kill -9", faults.restart_broker),
     "8": Row(8, "broker frozen, 5 to 35 s", faults.freeze_broker),
