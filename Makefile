@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check chaos
+.PHONY: help demo test bench check chaos model fuzz
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -35,6 +35,12 @@ check: $(VENV)/test.stamp  ## lint, format, types, import rules
 
 chaos: $(VENV)/test.stamp  ## break everything, row by row, and check what is left (ROWS=1,14 SEEDS=3)
 	@$(BIN)/python -m ops.chaos $(if $(ROWS),--rows "$(ROWS)") $(if $(SEEDS),--seeds "$(SEEDS)")
+
+model: $(VENV)/test.stamp  ## take 200,000 steps of whatever may happen to a partition of calls
+	@UNDERTONE_MODEL_STEPS=200000 $(BIN)/python -m pytest -q tests/unit/stages/test_model.py
+
+fuzz: $(VENV)/test.stamp  ## send a million damaged records through every stage
+	@$(BIN)/python -m ops.chaos.fuzz
 
 $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --editable '.[standalone]'
