@@ -88,6 +88,7 @@ CATALOGUE = (
     _histogram("inference_batch_windows", "Windows in one batch of the inference service.", WINDOWS),
     # What came in and what became of it.
     _counter("records", "Records read.", type=_RECORD_TYPES, outcome=_RECORD_OUTCOMES),
+    _counter("records_missing", "Records that publishers numbered and that never came."),
     _counter("dead_letters", "Records that could not be used.", reason=Reason),
     _counter("calls", "What happened to calls.", event=_CALL_EVENTS),
     _counter("audio_ms", "Milliseconds of one channel, by what became of them.", role=Role, fate=Fate),

@@ -95,6 +95,8 @@ class Segment:
             self._metrics.count("calls", event="withdrawn")
         # Before anything is checkpointed: a restart does not come by a refused record again.
         await self._letters.put(admitted.letters)
+        dead, partition = len(admitted.letters), str(part.number)
+        self._metrics.share("dead_letter_share", dead, of=len(batch.records), partition=partition)
         await self._hear(part)
         if batch.records:
             part.position = batch.records[-1].offset + 1
@@ -197,7 +199,9 @@ class Segment:
         if offset < live.resume_offset:
             live.refill(said)
             return
+        missing = live.ledger.missing
         live.ledger, actions = fold.step(live.ledger, said)
+        self._metrics.count("records_missing", live.ledger.missing - missing)
         live.queue.append(Item(offset + 1, live.ledger, actions, opens=isinstance(said.body, Consent)))
         for action in actions:
             if isinstance(action, Withdraw):
