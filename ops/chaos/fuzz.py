@@ -227,7 +227,7 @@ async def fuzz(records: int, seed: int) -> Told:
     rig, process, began = Rig(Random(seed)), psutil.Process(), time.monotonic()
     seen: list[tuple[int, int]] = []
     while rig.damaged < records:
-        faulthandler.dump_traceback_later(STALL_S, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(STALL_S, exit=True, file=sys.__stderr__ or sys.stderr)
         await rig.round()
         if rig.damaged * 10 >= records:
             seen.append((rig.damaged, process.memory_info().rss))

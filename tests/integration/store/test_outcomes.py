@@ -20,6 +20,7 @@ from streams.domain.records import Escalation, Label, Outcome, Purpose, Role, Wi
 from streams.domain.rules import Condition, Rule, Severity
 from streams.ports import OutcomeStore
 from streams.store import outcomes, tables
+from streams.store.database import StoreError
 from streams.store.outcomes import Outcomes
 
 HIT = {"mood.full": {"bad": 0.8, "good": 0.2}}
@@ -319,3 +320,13 @@ async def test_a_long_call_raises_what_a_replay_of_all_of_it_would(
         batch, rows = rows[:size], rows[size:]
         assert (await store.record(batch)).raised == (await twin.record(batch)).raised
     assert twin.tables.escalations
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+async def test_a_number_that_is_none_never_gets_into_a_row(postgres_world: Any, value: float) -> None:
+    effects = Effects(postgres_world)
+    await effects.open()
+    poisoned = replace(effects.label(0), heads={head: dict.fromkeys(row, value) for head, row in HIT.items()})
+    with pytest.raises(StoreError):
+        await effects.store().record([poisoned])
+    assert await effects.labels() == []
