@@ -9,6 +9,7 @@ import latency
 import memory
 import restart
 import segment
+import withdrawal
 from results import Measure, keep, progress
 
 MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
@@ -18,6 +19,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "latency": latency.measure,
     "restart": restart.measure,
     "memory": memory.measure,
+    "withdrawal": withdrawal.measure,
 }
 
 
