@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,15 @@ async def test_the_broker_is_asked_as_soon_as_partitions_are_assigned() -> None:
     watch.rebalancing(going_on=False)
     await asked.wait()
     watching.cancel()
+
+
+def test_a_long_batch_that_gets_on_counts_as_moving() -> None:
+    now = 0.0
+    worker = Liveness(Metrics(CollectorRegistry()), file=None, clock=lambda: now)
+    worker.signs = moved(worker.signs, {0: Position(committed=5, end=9)}, now)
+    now = 59.0
+    worker.signs = replace(worker.signs, fetched_at=now, looked_at=now)
+    worker.advanced()
+    now = 100.0
+    worker.signs = moved(replace(worker.signs, fetched_at=now, looked_at=now), {0: Position(committed=5, end=9)}, now)
+    assert worker.live
