@@ -10,6 +10,7 @@ import pytest
 from services.cli import USER_ERROR, run
 from services.standalone.samples import CALM
 from streams.store.epochs import create_epochs
+from streams.topics import TOPICS
 
 PARTITIONS = 2
 
@@ -62,6 +63,18 @@ def test_an_erased_call_gets_a_receipt_and_is_known_from_then_on(capsys: pytest.
     assert "escalations.v1: gone by" in capsys.readouterr().out
     assert run(["pseudonym", "some-call"]) == 0
     assert "some-call" not in capsys.readouterr().out
+
+
+def test_an_erasure_does_not_wait_for_a_broker_that_is_down(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    monkeypatch.setenv("UNDERTONE_KAFKA", "127.0.0.1:1")
+    assert run(["erase", "some-call", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "The times are those that Undertone declares." in said.err
+    assert json.loads(said.out)["erased"]
+    assert json.loads(said.out)["gone_at"].keys() == {topic.name for topic in TOPICS}
 
 
 def test_every_look_up_is_on_record(migrated: str) -> None:
