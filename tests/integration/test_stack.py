@@ -140,13 +140,14 @@ def test_a_stack_that_cannot_start_says_why_in_one_line_and_leaves_nothing_behin
     assert not any(str(tmp_path) in " ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"]))
 
 
-def test_a_taken_port_is_gone_around(tmp_path: Path) -> None:
+def test_a_taken_port_is_gone_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", postgres.STANDARD_PORT))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(postgres, "STANDARD_PORT", port)
         with postgres.postgres(tmp_path / "postgres") as url, psycopg.connect(url) as connection:
-            assert connection.info.port != postgres.STANDARD_PORT
+            assert connection.info.port != port
 
 
 def test_a_broker_that_cannot_start_is_reported_with_its_logs_end(tmp_path: Path) -> None:
