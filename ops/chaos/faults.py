@@ -17,6 +17,8 @@ from ops.chaos.scorer import Mode
 from ops.chaos.site import SIDES, STAGES, Site, says_ok
 
 BOTH = frozenset(Way)
+SLOW = Toxics(latency_s=0.2, jitter_s=0.1, bytes_per_s=32_000)
+SLOW_UPHILL = Toxics(latency_s=0.2, jitter_s=0.1, bytes_per_s=16_000, ways=frozenset({Way.UP}))
 BACK_S = 60.0
 
 
@@ -163,10 +165,25 @@ async def one_way(breaking: Breaking) -> None:
 async def slow_network(breaking: Breaking) -> None:
     """200 ms of latency, give or take 100, and 256 kbit/s a connection to Kafka and PostgreSQL."""
     await breaking.pause(1, 2)
-    toxics = Toxics(latency_s=0.2, jitter_s=0.1, bytes_per_s=32_000)
     async with breaking.noted("slow network"):
-        await _spoiled([*breaking.site.proxied("kafka"), *breaking.site.proxied("postgres")], toxics, 12)
+        await _spoiled([*breaking.site.proxied("kafka"), *breaking.site.proxied("postgres")], SLOW, 12)
     await breaking.pause(2, 4)
+
+
+async def lose_a_machine(breaking: Breaking) -> None:
+    """All of a side is gone at once, slow to send: with the workers dies what their kernels had not sent yet."""
+    site = breaking.site
+    for proxy in site.proxied("kafka"):
+        proxy.spoil(SLOW_UPHILL)
+    await breaking.pause(3, 8)
+    side = breaking.random.choice(SIDES)
+    async with breaking.noted(f"all of side {side} gone"):
+        for name in site.workers:
+            if name.endswith(f"-{side}"):
+                site.signal(name, signal.SIGKILL)
+        for server in ("kafka", "postgres"):
+            site.proxies[f"{server}-{side}"].reset_peer()
+    await breaking.pause(4, 6)
 
 
 async def resets(breaking: Breaking) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from random import Random
 
 BLOCK = 64 * 1024
+PIECE_S = 0.1  #: a slow connection passes on this much of its time's bytes at once
 AHEAD = 16  #: blocks of one direction that may be on their way through the proxy
 _RESET = struct.pack("ii", 1, 0)  #: SO_LINGER of 0 s: close() sends RST
 
@@ -30,6 +31,7 @@ class Toxics:
     bytes_per_s: float = 0.0  #: of each connection and direction; 0: no limit
     slice_bytes: int = 0  #: what is passed on comes in pieces of this size; 0: as it came
     limit_bytes: int = 0  #: a direction that passed on this much of a connection resets it; 0: no limit
+    ways: frozenset[Way] = frozenset(Way)  #: directions that all of the above is done to
     blackhole: frozenset[Way] = frozenset()  #: nothing passes; what was held arrives once the partition heals
     down: bool = False  #: new connections are reset
 
@@ -115,14 +117,15 @@ class Proxy:
         """Read ahead of what is written, so that latency delays and does not throttle."""
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(AHEAD)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._take(reader, waiting))
+            tasks.create_task(self._take(way, reader, waiting))
             tasks.create_task(self._give(way, waiting, writer, line))
 
-    async def _take(self, reader: asyncio.StreamReader, waiting: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _take(self, way: Way, reader: asyncio.StreamReader, waiting: asyncio.Queue[tuple[float, bytes]]) -> None:
         clock = asyncio.get_running_loop().time
         while data := await reader.read(BLOCK):
-            spread = self.random.uniform(-1, 1) * self.toxics.jitter_s
-            await waiting.put((clock() + max(0.0, self.toxics.latency_s + spread), data))
+            toxics = self._of(way)
+            spread = self.random.uniform(-1, 1) * toxics.jitter_s
+            await waiting.put((clock() + max(0.0, toxics.latency_s + spread), data))
         await waiting.put((0.0, b""))
 
     async def _give(
@@ -135,21 +138,25 @@ class Proxy:
                 writer.write_eof()
                 return
             await asyncio.sleep(max(0.0, due - clock()))
-            for piece in _slices(data, self.toxics.slice_bytes):
+            toxics = self._of(way)
+            for piece in _slices(data, toxics.slice_bytes or int(toxics.bytes_per_s * PIECE_S)):
                 while way in self.toxics.blackhole:
                     await self._healed.wait()
                 given += len(piece)
-                await self._write(piece, writer)
-            if 0 < self.toxics.limit_bytes <= given:
+                await self._write(piece, writer, self._of(way).bytes_per_s)
+            if 0 < self._of(way).limit_bytes <= given:
                 self.resets += 1
                 line.reset()
 
-    async def _write(self, piece: bytes, writer: asyncio.StreamWriter) -> None:
+    def _of(self, way: Way) -> Toxics:
+        return self.toxics if way in self.toxics.ways else Toxics()
+
+    async def _write(self, piece: bytes, writer: asyncio.StreamWriter, bytes_per_s: float) -> None:
         writer.write(piece)
         await writer.drain()
         self.passed += len(piece)
-        if self.toxics.bytes_per_s:
-            await asyncio.sleep(len(piece) / self.toxics.bytes_per_s)
+        if bytes_per_s:
+            await asyncio.sleep(len(piece) / bytes_per_s)
 
 
 @asynccontextmanager

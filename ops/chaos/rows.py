@@ -51,6 +51,9 @@ ROWS: Mapping[str, Row] = {
     "10": Row(10, "workers cut off PostgreSQL", faults.part_postgres),
     "11": Row(11, "broker deaf in one direction", faults.one_way),
     "12": Row(12, "200 ms latency, 256 kbit/s", faults.slow_network, speed=2.0, calls=12),
+    "12m": Row(
+        12, "one machine of two gone, 128 kbit/s towards the broker", faults.lose_a_machine, speed=2.0, calls=18
+    ),
     "13": Row(13, "connections reset, cut, sliced", faults.resets),
     "14": Row(14, "PostgreSQL kill -9 and restarted", faults.restart_postgres, control=True),
     "15": Row(15, "PostgreSQL's tables locked, no connection left", faults.lock_tables),
