@@ -19,7 +19,7 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sockets]:
     thread = threading.Thread(target=sockets.watch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).with_name("watched")), prepend=":")
-        patch.setenv("UNDERTONE_TEST_SOCKETS", str(sockets.file))
+        patch.setenv("WATCHED_SOCKETS", str(sockets.file))
         thread.start()
         yield sockets
         sockets.stopped.set()

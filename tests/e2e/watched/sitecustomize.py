@@ -19,7 +19,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
     whom = arguments[_WATCHED[event]]
     host = whom[0] if isinstance(whom, tuple) else whom
     line = f"{os.path.basename(sys.argv[0])} {event} {host!s}\n".encode()  # noqa: PTH119 - pathlib is not imported yet
-    file = os.open(os.environ["UNDERTONE_TEST_SOCKETS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    file = os.open(os.environ["WATCHED_SOCKETS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line)
     os.close(file)
 
