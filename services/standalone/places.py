@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -48,16 +49,21 @@ def is_free(port: int) -> bool:
     return True
 
 
+#: Below what Linux (from 32768) and macOS (from 49152) lend to outgoing connections: while a server restarts, one that
+#: its clients make elsewhere, or their very attempts to reach it, could take its port.
+_SERVER_PORTS = range(20_000, 32_000)
+
+
 def free_port(preferred: int = 0) -> int:
-    """`preferred` where nobody has it, else any free port of loopback; no other stack of this user is given it too."""
-    if preferred and is_free(preferred) and _claim(preferred):
-        return preferred
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if _claim(port):
+    """`preferred` where nobody has it, else another port of loopback; no other stack of this user is given it too.
+
+    Raises StandaloneError where every port of a server is taken.
+    """
+    others = secrets.SystemRandom().sample(_SERVER_PORTS, len(_SERVER_PORTS))
+    for port in (preferred, *others):
+        if port and is_free(port) and _claim(port):
             return port
+    raise StandaloneError(f"no port from {_SERVER_PORTS.start} to {_SERVER_PORTS.stop - 1} of 127.0.0.1 is free")
 
 
 #: Held until the process ends: between a look at a port and the server's listening, seconds may pass.

@@ -15,3 +15,7 @@ def test_a_port_that_was_given_is_given_to_no_other_stack_even_before_anybody_li
         check=True,
     )
     assert int(other.stdout) != port
+
+
+def test_no_port_is_given_that_linux_or_macos_lends_to_outgoing_connections() -> None:
+    assert max(free_port() for _ in range(50)) < 32_768

@@ -36,7 +36,7 @@ async def test_after_a_refused_batch_an_idempotent_producer_is_refused_for_ever(
 
 async def test_a_client_that_finds_no_broker_gives_up_at_once() -> None:
     """Answer: `Feed._join` and `KafkaSender` try again."""
-    consumer = AIOKafkaConsumer("t", group_id="g", bootstrap_servers=f"127.0.0.1:{free_port(44_000)}")
+    consumer = AIOKafkaConsumer("t", group_id="g", bootstrap_servers=f"127.0.0.1:{free_port()}")
     with pytest.raises(KafkaConnectionError):
         await consumer.start()
     await consumer.stop()

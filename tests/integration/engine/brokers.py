@@ -15,7 +15,7 @@ from services.standalone.processes import Program, kill, start, stop
 @dataclass(slots=True)
 class Broker:
     folder: Path
-    port: int = field(default_factory=lambda: free_port(43_000))
+    port: int = field(default_factory=free_port)
     program: Program | None = None
     process: subprocess.Popen[bytes] | None = None
 

@@ -54,7 +54,7 @@ ssl.keystore.location={keystore}
 @pytest.fixture
 async def secured(tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings for a running broker's secured listener."""
-    port, secured_port = free_port(42_000), free_port(42_100)
+    port, secured_port = free_port(), free_port()
     program = broker(tmp_path, port)
     properties = tmp_path / "server.properties"
     kept = [line for line in properties.read_text().splitlines() if "isteners=" not in line]
