@@ -165,12 +165,12 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
     if record.media_ms < ledger.media_ms:
         return _count(ledger, Fate.LATE, audio.duration_ms), ()
     ledger, actions = _gap(ledger, record.media_ms) if record.media_ms > ledger.media_ms else (ledger, ())
-    at_ms, ledger = ledger.media_ms, replace(ledger, media_ms=record.media_ms + audio.duration_ms)
+    at_ms, end_ms = ledger.media_ms, record.media_ms + audio.duration_ms
     if audio.channels != len(ledger.channels) or ledger.rate not in {None, audio.rate}:
         message = "channels differ from `started`, or the rate from the call's first chunk: start a new call"
         refuse = (Break(at_ms), Refuse(Reason.AUDIO_CHANGED, message))
-        return _count(ledger, Fate.DEAD, audio.duration_ms), actions + refuse
-    ledger = replace(ledger, rate=audio.rate)
+        return _count(replace(ledger, media_ms=end_ms), Fate.DEAD, audio.duration_ms), actions + refuse
+    ledger = replace(ledger, media_ms=end_ms, rate=audio.rate)
     allowed_by = consent.in_force(ledger.permission, record.logged_at)
     if allowed_by is None:
         return _count(ledger, Fate.NO_CONSENT, audio.duration_ms), (*actions, Break(at_ms))

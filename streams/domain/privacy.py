@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from unicodedata import normalize
 from urllib.parse import unquote
 from uuid import UUID, uuid5
@@ -31,7 +30,7 @@ def epoch_at(epochs: Sequence[Epoch], at: datetime) -> Epoch | None:
 
 def pseudonym(epoch: Epoch, call_id: str) -> str:
     """HMAC-SHA256 over the raw call id, in hex."""
-    return hmac.new(epoch.key, b"call:" + call_id.encode(), sha256).hexdigest()
+    return hmac.digest(epoch.key, b"call:" + call_id.encode(), "sha256").hex()
 
 
 def window_id(call: str, role: str, start_ms: int) -> str:

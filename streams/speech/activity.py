@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from streams.domain.overlap import FRAME_MS
-from streams.speech.silero import WIDTH, Floats, Network
+from streams.speech.products import Floats
+from streams.speech.silero import WIDTH, Network
 
 CONTEXT_MS = 4  #: what the model sees of the time before a frame
 _FULL_SCALE = np.float32(32768)
@@ -57,7 +58,8 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._networks = {rate: Network(rate) for rate in (8000, 16000)}
+        with self._blas.limit(limits=1):
+            self._networks = {rate: Network(rate) for rate in (8000, 16000)}
 
     def hear(self, rate: int, stretches: Sequence[Stretch]) -> list[Activity]:
         """Judge every frame of every stretch: features of all frames at once, then frame by frame over all channels."""

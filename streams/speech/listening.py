@@ -76,12 +76,11 @@ class Listening:
         if self.hearing.consent_seq is None:
             self.hearing = fold.resume(self.hearing, at_ms=chunk.at_ms, consent_seq=chunk.consent_seq)
         self._append(chunk, offset)
-        return [self._stretch(channel, self._whole_ms(chunk)) for channel in range(len(self.hearing.roles))]
-
-    def _stretch(self, channel: int, end_ms: int) -> Stretch:
-        samples = self.tape.samples(channel, self.context_ms, end_ms)
-        context = context_samples(self._rate)
-        return Stretch(frames=samples[context:], context=samples[:context], state=self.activity[channel])
+        samples, context = self.tape.samples(self.context_ms, self._whole_ms(chunk)), context_samples(self._rate)
+        return [
+            Stretch(frames=channel[context:], context=channel[:context], state=state)
+            for channel, state in zip(samples, self.activity, strict=True)
+        ]
 
     def take(self, heard: Sequence[Activity]) -> list[Spoken]:
         """Fold the frames of all channels; give back the windows that are now certain."""
@@ -115,7 +114,7 @@ class Listening:
             consent_seq=cut.consent_seq,
             spoken_at=last.logged_at,
             rate=self._rate,
-            samples=self.tape.samples(cut.channel, cut.start_ms, cut.end_ms),
+            samples=self.tape.samples(cut.start_ms, cut.end_ms)[cut.channel],
         )
 
 

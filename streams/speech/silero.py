@@ -1,19 +1,17 @@
 """Silero VAD v5's network on NumPy: the same weights as its ONNX file, every layer one matrix product over many frames.
 
 ONNX Runtime convolves each frame by itself: four columns, too few to fill a core (`ops/adr/0080-silero-on-numpy.md`).
-Products are always of the same shape, whatever the number of frames: so a row's bits depend on nothing beside it.
+Products are always of the same shape, whatever the number of frames, and take every row through the same
+instructions: so a row's bits depend on nothing beside it (`streams/speech/products.py`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streams.speech.onnx import float_constants
-
-Floats = NDArray[np.float32]
+from streams.speech.products import Floats, product
 
 WIDTH = 128  #: of the features of a frame, and of each of the two recurrent layers' states
 FRAMES = 32  #: frames whose features are made in one go
@@ -22,16 +20,16 @@ _STEPS = 4  #: spectra a frame
 _BRANCHES = {8000: "If_0_else_branch", 16000: "If_0_then_branch"}
 
 
-@dataclass(frozen=True, slots=True)
 class _Layer:
-    """A product and what is added: (rows, inputs) @ weights + bias."""
+    """A product and what is added: (rows, inputs) -> (rows, outputs), for a fixed number of rows."""
 
-    weights: Floats
-    bias: Floats
+    def __init__(self, weights: Floats, bias: Floats, rows: int) -> None:
+        """`weights` are (inputs, outputs), `bias` (outputs,)."""
+        self._product, self._bias = product(weights, rows), bias
 
     def __call__(self, rows: Floats) -> Floats:
-        out: Floats = rows @ self.weights
-        out += self.bias
+        out = self._product(rows)
+        out += self._bias
         return out
 
 
@@ -48,19 +46,19 @@ class Network:
             if name.startswith(prefix)
         }
         basis = found["stft.forward_basis_buffer"][:, 0]  # (2 x bins, window)
-        self._spectrum = np.ascontiguousarray(basis.T)
+        self._spectrum = product(np.ascontiguousarray(basis.T), _STEPS * FRAMES)
         self._bins, self._window = len(basis) // 2, basis.shape[1]
         self._hop = self._window // 2
-        one, two, three, four = (_convolution(found, number) for number in range(4))
-        # The last two see one or two columns: what multiplies their zero padding is left out.
-        self._one, self._two = one, two
-        self._three = _Layer(three.weights[len(three.weights) // 3 :], three.bias)
-        self._four = _Layer(four.weights[len(four.weights) // 3 : 2 * len(four.weights) // 3], four.bias)
+        self._one = _convolution(found, 0, rows=_STEPS * FRAMES)
+        self._two = _convolution(found, 1, rows=_STEPS // 2 * FRAMES)
+        # The last two see two columns and one: what multiplies their zero padding is left out.
+        self._three = _convolution(found, 2, rows=FRAMES, taps=slice(1, 3))
+        self._four = _convolution(found, 3, rows=FRAMES, taps=slice(1, 2))
         gates = np.concatenate((found["decoder.rnn.weight_ih"], found["decoder.rnn.weight_hh"]), axis=1)
-        self._gates = _Layer(np.ascontiguousarray(gates.T), found["decoder.rnn.bias_ih"] + found["decoder.rnn.bias_hh"])
-        self._out = _Layer(
-            np.ascontiguousarray(found["decoder.decoder.2.weight"][:, :, 0].T), found["decoder.decoder.2.bias"]
-        )
+        bias = found["decoder.rnn.bias_ih"] + found["decoder.rnn.bias_hh"]
+        self._gates = _Layer(np.ascontiguousarray(gates.T), bias, CHANNELS)
+        out = np.ascontiguousarray(found["decoder.decoder.2.weight"][:, :, 0].T)
+        self._out = _Layer(out, found["decoder.decoder.2.bias"], CHANNELS)
 
     def features(self, frames: Floats) -> Floats:
         """What the network makes of each frame by itself: (n, context + frame) -> (n, 128)."""
@@ -75,7 +73,7 @@ class Network:
         count, samples = frames.shape
         mirrored = frames[:, -2 : -2 - (self._window + self._hop * (_STEPS - 1) - samples) : -1]
         hops = np.concatenate((frames, mirrored), axis=1).reshape(count, _STEPS + 1, self._hop)
-        spectra = _rows(hops[:, :-1], hops[:, 1:]) @ self._spectrum
+        spectra = self._spectrum(_rows(hops[:, :-1], hops[:, 1:]))
         spectra *= spectra
         magnitudes = np.sqrt(spectra[:, : self._bins] + spectra[:, self._bins :]).reshape(count, _STEPS, self._bins)
         heard = _relu(self._one(_neighbours(magnitudes, stride=1)))
@@ -92,11 +90,11 @@ class Network:
         return np.concatenate((_sigmoid(self._out(_relu(hidden.copy()))), hidden, cell), axis=1)
 
 
-def _convolution(found: dict[str, Floats], number: int) -> _Layer:
-    """A convolution over three columns as a product: (outputs, inputs, 3) -> (3 x inputs, outputs)."""
-    kernel = found[f"encoder.{number}.reparam_conv.weight"]
+def _convolution(found: dict[str, Floats], number: int, *, rows: int, taps: slice = slice(3)) -> _Layer:
+    """A convolution over three columns, or the `taps` of them: (outputs, inputs, 3) -> (taps x inputs, outputs)."""
+    kernel = found[f"encoder.{number}.reparam_conv.weight"][:, :, taps]
     weights = np.ascontiguousarray(kernel.transpose(2, 1, 0).reshape(-1, len(kernel)))
-    return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"])
+    return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"], rows)
 
 
 def _tiled(work: Callable[[Floats], Floats], rows: Floats, size: int) -> Floats:

@@ -43,11 +43,17 @@ class Tape:
         """Where the next chunk must begin; None while the tape is empty."""
         return self._chunks[-1].end_ms if self._chunks else None
 
-    def samples(self, channel: int, start_ms: int, end_ms: int) -> Pcm:
-        """One channel between two times, shape (samples,); silence for what lies before the tape."""
-        parts = [_part(chunk, channel, start_ms, end_ms) for chunk in self._chunks if chunk.end_ms > start_ms]
-        before_ms = max(0, min(end_ms, self._chunks[0].start_ms) - start_ms)
-        return np.concatenate([np.zeros(before_ms * self._chunks[0].per_ms, np.int16), *parts])
+    def samples(self, start_ms: int, end_ms: int) -> Pcm:
+        """All channels between two times, shape (channels, samples); silence for what lies before the tape."""
+        first = self._chunks[0]
+        channels, per_ms = len(first.pcm), first.per_ms
+        parts = [
+            chunk.pcm[:, max(0, start_ms - chunk.start_ms) * per_ms : (end_ms - chunk.start_ms) * per_ms]
+            for chunk in self._chunks
+            if start_ms < chunk.end_ms and chunk.start_ms < end_ms
+        ]
+        before_ms = max(0, min(end_ms, first.start_ms) - start_ms)
+        return np.concatenate([np.zeros((channels, before_ms * per_ms), np.int16), *parts], axis=1)
 
     def at(self, media_ms: int) -> Chunk | None:
         """The chunk that holds the sample at `media_ms`."""
@@ -61,8 +67,3 @@ class Tape:
     def cut(self) -> None:
         """Let go of everything: the next chunk begins a run of its own."""
         self._chunks.clear()
-
-
-def _part(chunk: Chunk, channel: int, start_ms: int, end_ms: int) -> Pcm:
-    first = max(0, start_ms - chunk.start_ms) * chunk.per_ms
-    return chunk.pcm[channel, first : max(0, end_ms - chunk.start_ms) * chunk.per_ms]

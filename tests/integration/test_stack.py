@@ -118,7 +118,7 @@ def test_a_program_killed_with_9_is_restarted_and_its_logs_end_is_shown(stack: R
     process, folder = stack
     before = children(process)[name]
     before.send_signal(signal.SIGKILL)
-    until(lambda: name in children(process) and children(process)[name].pid != before.pid)
+    until(lambda: (now := children(process).get(name)) and now.pid != before.pid)
     assert f"{name} exited with status -9; it is started again" in (folder.parent / "up.txt").read_text()
 
 
