@@ -18,7 +18,7 @@ class Fetched(Protocol):
     timestamp: int  #: the log's time, ms since 1970
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Kept:
     timestamp: int
     key: bytes | None
     value: bytes | None = field(repr=False)
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def _no_time() -> datetime:

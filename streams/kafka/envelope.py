@@ -121,14 +121,14 @@ def logged_at(record: Fetched) -> datetime:
 
 
 def raw_headers(record: Fetched) -> dict[str, bytes]:
-    """Header name in lower case -> value, the last of a repeated one."""
-    return {name.lower(): value for name, value in record.headers}
+    """Header name in lower case -> value, the last of a repeated one; Kafka's null is no value."""
+    return {name.lower(): value for name, value in record.headers if value is not None}
 
 
 def _headers(record: Fetched) -> dict[str, bytes]:
     headers = raw_headers(record)
     if len(headers) != len(record.headers) and any(
-        headers[name.lower()] != value for name, value in record.headers if _ours(name.lower())
+        headers.get(name.lower()) != value for name, value in record.headers if _ours(name.lower())
     ):
         raise malformed("a ce_ or content-type header occurs twice with different values; send each once")
     return headers

@@ -31,6 +31,7 @@ from streams.domain.records import (
     Window,
 )
 from streams.kafka import cloudevents as codec
+from streams.kafka.deadletters import dead_letter
 from streams.ports import Fetched, Outgoing
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -215,22 +216,24 @@ payloads = st.binary(max_size=200) | st.recursive(
 
 
 @given(
-    st.lists(st.tuples(header_names, header_values), max_size=12),
+    st.lists(st.tuples(header_names, st.none() | header_values), max_size=12),
     st.none() | st.just(b"k") | st.binary(max_size=9),
     st.none() | payloads,
     st.integers(-(2**63), 2**63 - 1),
     st.sampled_from(DECODERS),
 )
 def test_arbitrary_headers_and_bytes_are_at_worst_unusable(
-    headers: list[tuple[str, bytes]],
+    headers: list[tuple[str, bytes | None]],
     key: bytes | None,
     value: bytes,
     timestamp: int,
     decode: Callable[[Fetched], object],
 ) -> None:
     record = Kept("calls.v1", 0, 0, timestamp, key, value, headers)
-    with suppress(UnusableError):
+    try:
         decode(record)
+    except UnusableError as error:
+        assert dead_letter(record, error).reason is error.reason
 
 
 @given(st.sampled_from(sorted(codec.CALL_TYPES)), payloads)

@@ -12,7 +12,7 @@ from streams.kafka.deadletters import KafkaDeadLetters, dead_letter
 ERROR = UnusableError(Reason.BAD_AUDIO, "payload must be a whole number of milliseconds")
 
 
-def record(type_: bytes, value: bytes | None = b"canary") -> Kept:
+def record(type_: bytes | None, value: bytes | None = b"canary") -> Kept:
     return Kept("calls.v1", 2, 7, 0, b"+491715551234", value, [("CE_Type", type_), ("ce_note", b"canary")])
 
 
@@ -38,6 +38,10 @@ async def test_neither_payload_nor_key_nor_a_foreign_type_is_put_on_record() -> 
 
 def test_the_hash_of_a_text_is_left_out_for_it_could_be_guessed_back() -> None:
     assert dead_letter(record(STARTED.encode()), ERROR).sha256 is None
+
+
+def test_a_record_whose_type_is_kafkas_null_has_a_letter() -> None:
+    assert dead_letter(record(None), ERROR).type is None
 
 
 def test_a_record_without_payload_has_a_letter_too() -> None:
