@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 from faust.app.base import BootStrategy
 
 from streams.kafka.liveness import Liveness
+from streams.kafka.unreadable import fetch_again
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched, Stage
 
@@ -52,6 +53,7 @@ def fail_stop(what: str, error: BaseException) -> NoReturn:
 class _Partition:
     """One assignment of one partition; a batch that carries an older one is not handled."""
 
+    fetched: int | None = None  #: the offset after the last record that was fetched
     durable: int | None = None
     committed: int | None = None
     queued: int = 0
@@ -151,7 +153,10 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
             self._room.clear()
             await self._wait_room()
             return
-        fetched = await self._joined.getmany(timeout_ms=200)
+        try:
+            fetched = await self._joined.getmany(timeout_ms=200)
+        except UnicodeDecodeError:
+            fetched = await self._fetch_again()
         if self.should_stop:
             return  # nothing is committed any more
         # No await until the batches are registered: they belong to the assignment of this moment.
@@ -163,6 +168,13 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         self._liveness.progressed()
         self._metrics.set("queued_bytes", self._queued)
 
+    async def _fetch_again(self) -> dict[TopicPartition, list[Fetched]]:
+        """One record at a time; what belongs to an assignment that ended meanwhile is fetched anew by the next."""
+        log.warning("a record cannot be read")
+        before = dict(self.partitions)
+        found = await fetch_again(self._joined, {tp: partition.fetched for tp, partition in before.items()})
+        return {tp: records for tp, records in found.items() if self.partitions.get(tp) is before[tp]}
+
     async def _wait_room(self) -> None:
         try:
             await asyncio.wait_for(self._room.wait(), 1.0)
@@ -172,6 +184,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
     def _event(self, tp: TopicPartition, records: tuple[Fetched, ...], *, caught_up: datetime | None = None) -> _Event:
         partition = self.partitions.setdefault(tp, _Partition())
         nbytes = sum(len(record.value or b"") + RECORD_BYTES for record in records)
+        if records:
+            partition.fetched = records[-1].offset + 1
         partition.queued += 1
         partition.ticked_at = time.monotonic()
         self._queued += nbytes

@@ -100,7 +100,8 @@ class Segment:
         await self._hear(part)
         if batch.records:
             part.position = batch.records[-1].offset + 1
-            self._metrics.observe("ingest_seconds", self._clock().timestamp() - batch.records[-1].timestamp / 1000)
+            if (logged := _log_time(batch)) is not None:
+                self._metrics.observe("ingest_seconds", (self._clock() - logged).total_seconds())
         await self._checkpoint(part)
         return part.durable()
 

@@ -8,6 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from integration.engine.rig import publish_unreadable
 
 from services.standalone.places import free_port
 
@@ -72,3 +73,15 @@ async def test_a_revocation_is_awaited_before_the_group_goes_on_and_a_late_commi
         [mine] = first.assignment()
         with pytest.raises(CommitFailedError):
             await first.commit({mine: 1})
+
+
+async def test_a_header_whose_name_is_not_utf8_raises_at_every_fetch(kafka: str, topic: str) -> None:
+    """Answer: `streams.kafka.unreadable` puts a hollow record in its place."""
+    await publish_unreadable(kafka, topic, 0)
+    async with AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest") as consumer:
+        odd = TopicPartition(topic, 0)
+        consumer.assign([odd])
+        for _ in range(3):
+            with pytest.raises(UnicodeDecodeError):
+                await consumer.getmany(timeout_ms=5_000, max_records=1)
+            assert await consumer.position(odd) == 0

@@ -21,6 +21,7 @@ from services.standalone.processes import Program, kill, last_lines, start
 from streams.kafka.positions import Positions
 
 WORKER = Path(__file__).with_name("worker.py")
+ODD_PUBLISHER = Path(__file__).with_name("odd_publisher.py")
 PARTITIONS = 4
 PATIENCE_S = 60
 
@@ -94,6 +95,11 @@ class Rig:
                     self.produced[(await future).partition] += 1
                 if rate is not None:
                     await asyncio.sleep(step / rate)
+
+    async def produce_unreadable(self, partition: int) -> None:
+        """Publish a record that aiokafka raises at."""
+        await publish_unreadable(self.bootstrap, self.topic, partition)
+        self.produced[partition] += 1
 
     def start(self, name: str = "a", **how: object) -> Worker:
         """Start a worker; see `worker.How`."""
@@ -176,6 +182,13 @@ class Rig:
             said = "\n".join(line for worker in self.workers for line in last_lines(worker.program.log, 15))
             assert time.monotonic() < deadline, f"waited in vain:\n{said}"
             await asyncio.sleep(0.05)
+
+
+async def publish_unreadable(bootstrap: str, topic: str, partition: int) -> None:
+    """Publish a record with a header whose name is not UTF-8."""
+    argv = (sys.executable, str(ODD_PUBLISHER), bootstrap, topic, str(partition))
+    process = await asyncio.create_subprocess_exec(*argv)
+    assert await process.wait() == 0
 
 
 @contextmanager

@@ -18,6 +18,22 @@ async def test_a_handler_that_raises_ends_the_process_and_nothing_past_it_is_com
     await engine.finish()
 
 
+async def test_records_that_aiokafka_cannot_read_are_passed_on_hollow_and_nothing_beside_them_is_lost(
+    engine: Rig,
+) -> None:
+    await engine.produce(400)
+    await engine.produce_unreadable(0)
+    await engine.produce_unreadable(0)
+    await engine.produce(400)
+    await engine.produce_unreadable(2)
+    worker = engine.start()
+    await engine.finish()
+    await engine.produce_unreadable(1)
+    await engine.produce(400)
+    await engine.finish()
+    assert worker.alive
+
+
 async def test_records_held_back_and_released_out_of_order_hold_the_commit_back(engine: Rig) -> None:
     await engine.produce(3_000)
     engine.start(hold_every=17, hold_s=6)

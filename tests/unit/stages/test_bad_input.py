@@ -10,6 +10,8 @@ from unit.stages.bench import EPOCH, GRANT, STARTED, Bench, call, chunks, publis
 from streams.adapters.memory_topics import Kept
 from streams.domain.deadletters import Reason
 from streams.domain.records import Audio, CallRecord
+from streams.kafka.unreadable import Hollow
+from streams.ports import Fetched
 
 TALK = "-" + "c" * 12 + "--" + "c" * 12 + "--"  # 14.5 s: two windows
 SPOIL = 3  #: the record that is damaged; it holds silence at the call's start
@@ -29,6 +31,19 @@ def fates(bench: Bench) -> dict[str, int]:
 
 def spans(bench: Bench) -> list[tuple[int, int]]:
     return sorted((start, end) for start, end, _, _ in bench.windows().values())
+
+
+def test_a_record_that_could_not_be_read_is_a_dead_letter_and_its_time_a_gap() -> None:
+    bench = Bench()
+    kept: list[Fetched] = [*publish(bench, call(TALK, chunk_ms=100), step_ms=1)]
+    kept[SPOIL] = Hollow(kept[SPOIL].topic, kept[SPOIL].partition, kept[SPOIL].offset)
+    for part in (kept[: SPOIL + 1], kept[SPOIL + 1 :]):
+        bench.handle(part)
+    assert [(letter.reason, letter.offset) for letter in bench.letters.letters] == [
+        (Reason.MALFORMED, kept[SPOIL].offset)
+    ]
+    assert fates(bench)["gap"] == 100
+    assert len(spans(bench)) == 2
 
 
 def test_a_truncated_chunk_is_a_dead_letter_and_its_time_a_gap() -> None:
