@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 
 from rich.console import Console
 
-from services.standalone import doctor, stack
+from services.standalone import doctor, environment, stack
+from streams.settings import Settings
 
 
 async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
@@ -32,7 +34,7 @@ async def examine(folder: Path) -> bool:
     console = Console(highlight=False)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the finding says it in one line
     well = True
-    async for finding in doctor.examine(stack.settings_of(folder)):
+    async for finding in doctor.examine(Settings.read(environment.left(folder) | os.environ)):
         _print(console, finding)
         well = well and (finding.remedy is None or finding.optional)
     return well

@@ -1,6 +1,7 @@
 """The whole stream on one machine: PostgreSQL, Kafka, the inference service and the workers, under one supervisor."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -13,7 +14,8 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.standalone import kafka, postgres
+from services.inference.settings import InferenceSettings
+from services.standalone import environment, kafka, postgres
 from services.standalone.errors import StandaloneError
 from services.standalone.places import free_port, locked
 from services.standalone.processes import Program, last_lines
@@ -27,7 +29,6 @@ from streams.store.migrate import migrate
 
 WORKERS = ("segment", "label", "escalate", "relay")
 INFERENCE = "inference"
-ENVIRONMENT_FILE = "env"
 INFERENCE_PORT = 8000
 METRICS_PORT = 9101  #: of the supervisor; each worker takes a later one
 LOOK_S = 0.2
@@ -63,15 +64,16 @@ async def running_stack(
 
     Call it in the main thread. `demo_bundle` lets the inference service serve a bundle that is fit for
     demonstrations only. `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot
-    start, at once where another one runs in the folder.
+    start, at once where another one runs in the folder; SettingsError before anything starts.
     """
+    chosen = _checked(os.environ).model_copy(update={"partitions": partitions})
     with ExitStack() as ending:
         folder = ending.enter_context(_claimed(folder))
         metrics = Metrics(CollectorRegistry())
         incidents = Incidents(metrics, told)
         supervisor = Supervisor(incidents.hear)
         ending.callback(supervisor.stop)
-        settings = await _start_servers(folder, supervisor, partitions, told)
+        settings = await _start_servers(chosen, folder, supervisor, told)
         ending.callback(lambda: supervisor.stop((*workers, INFERENCE)))  # before the servers that they use
         probes = _start_programs(folder, supervisor, settings, workers, demo_bundle=demo_bundle)
         port = free_port(METRICS_PORT)
@@ -82,6 +84,12 @@ async def running_stack(
         told(f"ready; metrics of the supervisor on http://127.0.0.1:{port}/metrics")
         incidents.starting = False
         yield Stack(folder, settings, probes, supervisor)
+
+
+def _checked(given: Mapping[str, str]) -> Settings:
+    """The settings that these variables name, seen to be ones that every program can use."""
+    InferenceSettings.read(given)
+    return Settings.read(given)
 
 
 @contextmanager
@@ -120,7 +128,7 @@ class Incidents:
 
 
 async def _start_servers(
-    folder: Path, supervisor: Supervisor, partitions: int, told: Callable[[str], None]
+    chosen: Settings, folder: Path, supervisor: Supervisor, told: Callable[[str], None]
 ) -> Settings:
     """PostgreSQL and Kafka with the schema and the topics in them."""
     postgres_port, kafka_port = free_port(postgres.STANDARD_PORT), free_port(kafka.STANDARD_PORT)
@@ -134,74 +142,55 @@ async def _start_servers(
     await asyncio.to_thread(migrate, url)
     told(f"PostgreSQL on 127.0.0.1:{postgres_port}")
     await asyncio.to_thread(kafka.wait_until_ready, broker, _process(supervisor, broker))
-    settings = _settings(folder, url, f"127.0.0.1:{kafka_port}", partitions)
+    settings = _settings(chosen, folder, url, f"127.0.0.1:{kafka_port}")
     await apply_topics(settings)
     told(f"Kafka on 127.0.0.1:{kafka_port}")
     return settings
 
 
-def _settings(folder: Path, url: str, bootstrap: str, partitions: int) -> Settings:
+def _settings(chosen: Settings, folder: Path, url: str, bootstrap: str) -> Settings:
     """What every client of this stack needs; also written to a file, for commands in other terminals."""
     epochs = folder / "epochs.json"
     if not epochs.exists():
         create_epochs(epochs, datetime.now(UTC))
-    settings = Settings(
-        kafka=bootstrap,
-        kafka_security="PLAINTEXT",
-        postgres=SecretStr(url),
-        inference=f"http://127.0.0.1:{free_port(INFERENCE_PORT)}",
-        epochs=epochs,
-        partitions=partitions,
-    )
-    file = folder / ENVIRONMENT_FILE
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={value}\n" for name, value in _environment(settings).items()))
-    return settings
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """The settings that the stack decides, as environment variables."""
-    return {
-        "UNDERTONE_KAFKA": settings.kafka,
-        "UNDERTONE_KAFKA_SECURITY": settings.kafka_security,
-        "UNDERTONE_POSTGRES": settings.postgres.get_secret_value(),
-        "UNDERTONE_INFERENCE": settings.inference,
-        "UNDERTONE_EPOCHS": str(settings.epochs),
-        "UNDERTONE_PARTITIONS": str(settings.partitions),
+    decided = {
+        "kafka": bootstrap,
+        "kafka_security": "PLAINTEXT",
+        "postgres": SecretStr(url),
+        "inference": f"http://127.0.0.1:{free_port(INFERENCE_PORT)}",
+        "epochs": epochs,
     }
+    settings = chosen.model_copy(update=decided)
+    environment.leave(folder, environment.told(settings))
+    return settings
 
 
 def _start_programs(
     folder: Path, supervisor: Supervisor, settings: Settings, workers: tuple[str, ...], *, demo_bundle: bool
 ) -> dict[str, str]:
     """The inference service and the workers; the addresses that say when each is ready."""
-    environment = _environment(settings)
+    told = environment.told(settings)
     port = settings.inference.rpartition(":")[2]
     allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
     alive = folder / "alive"
     alive.mkdir(exist_ok=True)
     given = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
-    supervisor.add(_program(folder, INFERENCE, environment | allowed | given, alive / INFERENCE))
+    supervisor.add(_program(folder, INFERENCE, told | allowed | given, alive / INFERENCE))
     probes = {INFERENCE: f"{settings.inference}/v2/health/ready"}
     for number, worker in enumerate(workers, start=1):
         metrics_port = free_port(METRICS_PORT + number)
         given = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
-        supervisor.add(_program(folder, worker, environment | given, alive / worker))
+        supervisor.add(_program(folder, worker, told | given, alive / worker))
         probes[worker] = f"http://127.0.0.1:{metrics_port}/ready"
     return probes
 
 
-def _program(folder: Path, name: str, environment: Mapping[str, str], alive: Path) -> Program:
+def _program(folder: Path, name: str, told: Mapping[str, str], alive: Path) -> Program:
     module = ("services.inference",) if name == INFERENCE else ("streams", name)
     log = folder / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)
     one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the processes share the machine's cores
-    return Program(name, (sys.executable, "-m", *module), log=log, env={**environment, **one_core}, liveness=alive)
-
-
-def settings_of(folder: Path) -> Settings:
-    """Settings from the environment, else those of the stack in this folder, else the defaults."""
-    return Settings(_env_file=folder / ENVIRONMENT_FILE)
+    return Program(name, (sys.executable, "-m", *module), log=log, env={**told, **one_core}, liveness=alive)
 
 
 async def _watch(supervisor: Supervisor) -> None:

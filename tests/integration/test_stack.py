@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from services.standalone import kafka, postgres
 from services.standalone.commands import app
-from services.standalone.stack import WORKERS, settings_of
+from services.standalone.environment import left
+from services.standalone.stack import WORKERS
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -101,7 +102,7 @@ def test_secrets_are_for_their_owner_alone(stack: Running) -> None:
 
 def test_another_terminal_finds_the_stack_through_its_folder(stack: Running) -> None:
     _, folder = stack
-    with psycopg.connect(settings_of(folder).postgres.get_secret_value()) as connection:
+    with psycopg.connect(left(folder)["UNDERTONE_POSTGRES"]) as connection:
         assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
 
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,9 @@ from streams.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder without a stack, and an environment that names no site."""
-    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
 
@@ -60,12 +61,40 @@ def test_what_a_user_gets_wrong_is_one_line_and_status_2(
     assert message in said(capsys)
 
 
-def test_a_setting_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+COMMANDS_WITH_SETTINGS = ["status", "doctor", "up", f"publish {CALM}", "subscribe", "topics show", "audit verify"]
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_SETTINGS)
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("RETENTION_DAYS=3", "UNDERTONE_RETENTION_DAYS: must be greater than or equal to 8"),
+        ("KAFAK=here:1", "UNDERTONE_KAFAK: nothing reads it; unset it, or write UNDERTONE_KAFKA"),
+        ("POSTGRES=secret words", "UNDERTONE_POSTGRES: must be an address"),
+    ],
+)
+def test_every_command_names_a_setting_that_cannot_be_used_before_anything_starts(
+    command: str, setting: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("UNDERTONE_PARTITIONS", "0")
-    assert run(["status"]) == cli.USER_ERROR
-    assert said(capsys).startswith("UNDERTONE_PARTITIONS: ")
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(f"UNDERTONE_{name}", value)
+    assert run(command.split()) == cli.USER_ERROR
+    told = said(capsys)
+    assert told.startswith(message)
+    assert "secret" not in told
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("stage", ["relay", "segment"])
+def test_a_worker_names_a_setting_that_cannot_be_used_without_its_value(stage: str) -> None:
+    environment = os.environ | {"UNDERTONE_POSTGRES": "secret words", "UNDERTONE_PARTITION": "2"}
+    asked = [sys.executable, "-m", "streams", stage]
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("UNDERTONE_POSTGRES: must be an address")
+    assert line.endswith("UNDERTONE_PARTITION: nothing reads it; unset it, or write UNDERTONE_PARTITIONS")
+    assert "secret" not in line
 
 
 @pytest.mark.parametrize(
