@@ -3,11 +3,12 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import psycopg
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
-from services.standalone import environment
+from services.standalone.environment import HERE, left
 from streams.settings import Settings
 from streams.store.database import Database
 
@@ -18,15 +19,15 @@ class SiteError(ValueError):
     """A server does not answer or cannot be used. Names the setting that names it."""
 
 
-def settings() -> Settings:
-    """Settings from the environment; where it names no server, those of the stack in this folder.
+def settings(folder: Path = HERE) -> Settings:
+    """Settings from the environment; where it names no server, those of the stack in the folder.
 
     Never a mixture: one site's database must not meet another's broker.
     """
     given = Settings.read(os.environ)
     if given.model_fields_set & {"kafka", "postgres"}:
         return given
-    return Settings.read(environment.left(environment.HERE) | os.environ)
+    return Settings.read(left(folder) | os.environ)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import os
 import signal
 from pathlib import Path
 
 from rich.console import Console
 
-from services.standalone import doctor, environment, stack
+from services.standalone import doctor, stack
 from streams.settings import Settings
 
 
@@ -29,12 +28,12 @@ async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
         await asyncio.Event().wait()
 
 
-async def examine(folder: Path) -> bool:
+async def examine(settings: Settings) -> bool:
     """Print every finding; whether the stream can run."""
     console = Console(highlight=False)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the finding says it in one line
     well = True
-    async for finding in doctor.examine(Settings.read(environment.left(folder) | os.environ)):
+    async for finding in doctor.examine(settings):
         _print(console, finding)
         well = well and (finding.remedy is None or finding.optional)
     return well

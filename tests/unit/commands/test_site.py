@@ -41,6 +41,14 @@ def test_an_environment_that_names_a_server_is_never_mixed_with_the_stack(
     assert "127.0.0.1:5" not in chosen.postgres.get_secret_value()
 
 
+def test_the_doctor_of_another_folder_never_mixes_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    environment.leave(tmp_path / "other", STACK | {"UNDERTONE_KAFKA": "127.0.0.1:4321"})
+    assert site.settings(tmp_path / "other").kafka == "127.0.0.1:4321"
+    monkeypatch.setenv("UNDERTONE_KAFKA", "elsewhere")
+    assert "127.0.0.1:5" not in site.settings(tmp_path / "other").postgres.get_secret_value()
+
+
 def test_a_broker_that_is_down_or_refuses_is_said_with_the_setting() -> None:
     with (
         pytest.raises(SiteError, match=r"does not answer on 127.0.0.1:1234.*UNDERTONE_KAFKA"),

@@ -1,16 +1,14 @@
 """`undertone up` and `undertone doctor`, as typed. What they do is imported when they are called: it needs an extra."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.standalone.errors import StandaloneError
+from services.commands import site
+from services.standalone.environment import HERE
 
-STATE = Path(".undertone")
 app = typer.Typer()
 
 Folder = Annotated[Path, typer.Option(help="Where data, logs and keys are kept.", file_okay=False)]
@@ -18,7 +16,7 @@ Folder = Annotated[Path, typer.Option(help="Where data, logs and keys are kept."
 
 @app.command()
 def up(
-    folder: Folder = STATE,
+    folder: Folder = HERE,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of every topic.")] = 6,
     demo_bundle: Annotated[
         bool,
@@ -36,14 +34,16 @@ def up(
 
         UNDERTONE_INFERENCE_BUNDLE=bundles/ours undertone up --folder /srv/undertone
     """
-    with _one_line():
-        from services.standalone.console import run  # noqa: PLC0415 - see above
+    from services.standalone.console import run  # noqa: PLC0415 - see above
 
+    try:
         asyncio.run(run(folder, partitions=partitions, demo_bundle=demo_bundle))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        typer.echo("stopped")
 
 
 @app.command()
-def doctor(folder: Folder = STATE) -> None:
+def doctor(folder: Folder = HERE) -> None:
     """Say what is missing on this machine, and the command that mends it.
 
     For example:
@@ -52,23 +52,7 @@ def doctor(folder: Folder = STATE) -> None:
 
         undertone doctor --folder /srv/undertone
     """
-    with _one_line():
-        from services.standalone.console import examine  # noqa: PLC0415 - see above
+    from services.standalone.console import examine  # noqa: PLC0415 - see above
 
-        if not asyncio.run(examine(folder)):
-            raise typer.Exit(1)
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """End the command with one clear line where it cannot go on."""
-    try:
-        yield
-    except StandaloneError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(2) from None
-    except ModuleNotFoundError as error:
-        typer.secho(f"{error.name} is not installed: pip install 'undertone[standalone]'", fg="red", err=True)
-        raise typer.Exit(2) from None
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        typer.echo("stopped")
+    if not asyncio.run(examine(site.settings(folder))):
+        raise typer.Exit(1)
