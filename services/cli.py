@@ -79,6 +79,9 @@ def undertone(
     """Listens to contact-centre calls and raises an escalation when a customer's voice turns very negative.
 
     New here? `undertone demo` shows all of it on this machine; nothing else needs to be running.
+
+    Commands work on the servers that UNDERTONE_KAFKA and UNDERTONE_POSTGRES name; where neither is set, on the stack
+    that `undertone up` runs in UNDERTONE_FOLDER, or in `.undertone` of this folder.
     """
     if said:
         typer.echo(version("undertone"))

@@ -12,6 +12,7 @@ from services.standalone.environment import HERE, left
 from streams.settings import Settings
 from streams.store.database import Database
 
+FOLDER = "UNDERTONE_FOLDER"
 ANSWER_S = 5
 
 
@@ -19,15 +20,25 @@ class SiteError(ValueError):
     """A server does not answer or cannot be used. Names the setting that names it."""
 
 
-def settings(folder: Path = HERE) -> Settings:
+def settings(folder: Path | None = None) -> Settings:
     """Settings from the environment; where it names no server, those of the stack in the folder.
 
+    The folder is the one given, else that of UNDERTONE_FOLDER, in which a stack must have run, else `.undertone` here.
     Never a mixture: one site's database must not meet another's broker.
     """
     given = Settings.read(os.environ)
     if given.model_fields_set & {"kafka", "postgres"}:
         return given
-    return Settings.read(left(folder) | os.environ)
+    return Settings.read((_named() if folder is None else left(folder)) | os.environ)
+
+
+def _named() -> dict[str, str]:
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return left(HERE)
+    if found := left(Path(folder)):
+        return found
+    raise SiteError(f"{FOLDER}: no stack has run in {folder}; correct it, or start one there with `undertone up`")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from services.standalone.environment import HERE
 
 app = typer.Typer()
 
-Folder = Annotated[Path, typer.Option(help="Where data, logs and keys are kept.", file_okay=False)]
+Folder = Annotated[Path, typer.Option(help="Where data, logs and keys are kept.", file_okay=False, envvar=site.FOLDER)]
 
 
 @app.command()
@@ -25,8 +25,8 @@ def up(
 ) -> None:
     """Run Kafka, PostgreSQL, the inference service and the workers on this machine until Ctrl-C.
 
-    Other terminals reach it from the same folder. Without `--demo-bundle`, name a bundle of your own in
-    UNDERTONE_INFERENCE_BUNDLE.
+    Commands in other terminals find it in UNDERTONE_FOLDER, else in `.undertone` of their own folder.
+    Without `--demo-bundle`, name a bundle of your own in UNDERTONE_INFERENCE_BUNDLE.
 
     For example:
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 import signal
 from pathlib import Path
 
@@ -24,6 +25,7 @@ async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
     async with stack.running_stack(folder, demo_bundle=demo_bundle, partitions=partitions, told=told) as running:
         for name, address in running.probes.items():
             told(f"{name}: {address}")
+        told(f"commands in other terminals reach it after: export UNDERTONE_FOLDER={shlex.quote(str(running.folder))}")
         told(f"logs in {running.folder}/logs; Ctrl-C stops everything")
         await asyncio.Event().wait()
 

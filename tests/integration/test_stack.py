@@ -1,3 +1,4 @@
+import json
 import re
 import signal
 import socket
@@ -13,7 +14,6 @@ import pytest
 
 from services.cli import USER_ERROR, run
 from services.standalone import kafka, postgres
-from services.standalone.environment import left
 from services.standalone.stack import WORKERS
 
 
@@ -99,10 +99,14 @@ def test_secrets_are_for_their_owner_alone(stack: Running) -> None:
         assert (folder / name).stat().st_mode & 0o777 == 0o700
 
 
-def test_another_terminal_finds_the_stack_through_its_folder(stack: Running) -> None:
+def test_another_terminal_finds_the_stack_as_it_is_told_to(
+    stack: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, folder = stack
-    with psycopg.connect(left(folder)["UNDERTONE_POSTGRES"]) as connection:
-        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
+    (told,) = re.findall(r"export UNDERTONE_FOLDER=(.*)", (folder.parent / "up.txt").read_text())
+    monkeypatch.setenv("UNDERTONE_FOLDER", told)
+    assert run(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["store"]["calls"] == 0
 
 
 def test_a_second_stack_in_the_folder_is_refused_in_one_line(

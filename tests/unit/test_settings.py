@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from services.commands.site import FOLDER
 from services.inference.settings import InferenceSettings
 from streams.settings import OF_OTHERS, Settings, SettingsError
 
@@ -49,4 +50,4 @@ def test_a_stage_and_the_inference_service_may_share_an_environment() -> None:
 def test_what_others_look_up_in_the_environment_is_passed_over_and_nothing_else() -> None:
     files = [file for folder in READ_BY for file in (ROOT / folder).rglob("*.py")]
     read = {name for file in files for name in LOOKED_UP.findall(file.read_text())}
-    assert read | {"UNDERTONE_INFERENCE_*"} == set(OF_OTHERS)
+    assert read | {FOLDER, "UNDERTONE_INFERENCE_*"} == set(OF_OTHERS)

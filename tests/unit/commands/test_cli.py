@@ -8,6 +8,7 @@ import pytest
 from services import cli
 from services.cli import COMMANDS, load, run
 from services.commands.faults import explain
+from services.commands.site import FOLDER
 from services.recordings import RecordingError
 from services.standalone.samples import CALM
 from streams.settings import Settings
@@ -19,6 +20,7 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
+    monkeypatch.delenv(FOLDER, raising=False)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:

@@ -20,6 +20,7 @@ def _stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder in which a stack runs."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
+    monkeypatch.delenv(site.FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
     environment.HERE.mkdir()
     environment.leave(environment.HERE, STACK)
@@ -39,6 +40,21 @@ def test_an_environment_that_names_a_server_is_never_mixed_with_the_stack(
     chosen = site.settings()
     assert chosen.kafka != "127.0.0.1:1234"
     assert "127.0.0.1:5" not in chosen.postgres.get_secret_value()
+
+
+def test_the_stack_of_another_folder_is_found_by_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    environment.leave(tmp_path / "other", STACK | {"UNDERTONE_KAFKA": "127.0.0.1:4321"})
+    monkeypatch.setenv(site.FOLDER, str(tmp_path / "other"))
+    assert site.settings().kafka == "127.0.0.1:4321"
+    monkeypatch.setenv("UNDERTONE_KAFKA", "elsewhere")
+    assert "127.0.0.1:5" not in site.settings().postgres.get_secret_value()
+
+
+def test_a_folder_in_which_no_stack_has_run_is_refused_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(site.FOLDER, "/no/where")
+    with pytest.raises(SiteError, match=r"^UNDERTONE_FOLDER: no stack has run in /no/where; correct it, or start one"):
+        site.settings()
 
 
 def test_the_doctor_of_another_folder_never_mixes_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
