@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -22,7 +23,9 @@ async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
     def told(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    async with stack.running_stack(folder, demo_bundle=demo_bundle, partitions=partitions, told=told) as running:
+    async with stack.running_stack(
+        folder, demo_bundle=demo_bundle, partitions=partitions, given=os.environ, told=told
+    ) as running:
         for name, address in running.probes.items():
             told(f"{name}: {address}")
         told(f"commands in other terminals reach it after: export UNDERTONE_FOLDER={shlex.quote(str(running.folder))}")

@@ -1,7 +1,6 @@
 """The whole stream on one machine: PostgreSQL, Kafka, the inference service and the workers, under one supervisor."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -9,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -58,15 +58,18 @@ async def running_stack(
     demo_bundle: bool,
     partitions: int = 6,
     workers: tuple[str, ...] = WORKERS,
+    given: Mapping[str, str] = MappingProxyType({}),
     told: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Stack]:
     """Start everything with its state under `folder`, and stop it at the end of the block.
 
     Call it in the main thread. `demo_bundle` lets the inference service serve a bundle that is fit for
-    demonstrations only. `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot
-    start, at once where another one runs in the folder; SettingsError before anything starts.
+    demonstrations only. `given` are settings beside the stack's own, as environment variables; none are inherited.
+    `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot start, at once where
+    another one runs in the folder; SettingsError before anything starts.
     """
-    chosen = _checked(os.environ).model_copy(update={"partitions": partitions})
+    allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
+    chosen = _checked(given).model_copy(update={"partitions": partitions})
     with ExitStack() as ending:
         folder = ending.enter_context(_claimed(folder))
         metrics = Metrics(CollectorRegistry())
@@ -75,7 +78,7 @@ async def running_stack(
         ending.callback(supervisor.stop)
         settings = await _start_servers(chosen, folder, supervisor, told)
         ending.callback(lambda: supervisor.stop((*workers, INFERENCE)))  # before the servers that they use
-        probes = _start_programs(folder, supervisor, settings, workers, demo_bundle=demo_bundle)
+        probes = _start_programs(folder, supervisor, settings, workers, given={**given, **allowed})
         port = free_port(METRICS_PORT)
         ending.enter_context(serving(metrics.registry, "127.0.0.1", port, live=lambda: True, ready=lambda: True))
         watching = asyncio.create_task(_watch(supervisor))
@@ -166,21 +169,25 @@ def _settings(chosen: Settings, folder: Path, url: str, bootstrap: str) -> Setti
 
 
 def _start_programs(
-    folder: Path, supervisor: Supervisor, settings: Settings, workers: tuple[str, ...], *, demo_bundle: bool
+    folder: Path,
+    supervisor: Supervisor,
+    settings: Settings,
+    workers: tuple[str, ...],
+    *,
+    given: Mapping[str, str],
 ) -> dict[str, str]:
     """The inference service and the workers; the addresses that say when each is ready."""
-    told = environment.told(settings)
-    port = settings.inference.rpartition(":")[2]
-    allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
+    told = {**given, **environment.told(settings)}
     alive = folder / "alive"
     alive.mkdir(exist_ok=True)
-    given = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
-    supervisor.add(_program(folder, INFERENCE, told | allowed | given, alive / INFERENCE))
+    port = settings.inference.rpartition(":")[2]
+    own = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
+    supervisor.add(_program(folder, INFERENCE, told | own, alive / INFERENCE))
     probes = {INFERENCE: f"{settings.inference}/v2/health/ready"}
     for number, worker in enumerate(workers, start=1):
         metrics_port = free_port(METRICS_PORT + number)
-        given = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
-        supervisor.add(_program(folder, worker, told | given, alive / worker))
+        own = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
+        supervisor.add(_program(folder, worker, told | own, alive / worker))
         probes[worker] = f"http://127.0.0.1:{metrics_port}/ready"
     return probes
 
