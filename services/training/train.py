@@ -50,7 +50,8 @@ class Examples:
 
 
 def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -> Bundle:
-    """Evaluate, fit and write a bundle and its card into `plan.out`. TrainingError: nothing is written."""
+    """Evaluate, fit and write a bundle and its card into `plan.out`. TrainingError, BundleError: nothing is written."""
+    bundles.check_name(plan.name, f"--name {plan.name!r}:")
     examples = _examples(plan, progress)
     speakers = len(np.unique(examples.speakers))
     data = (plan.scheme, examples.vectors, examples.wanted, examples.speakers)
