@@ -10,7 +10,8 @@ _FILE = "env"
 
 
 def told(settings: Settings) -> dict[str, str]:
-    """The settings that the stack decides, as environment variables."""
+    """The settings that the stack decides, and the use cases that its clients need too, as environment variables."""
+    use_cases = settings.use_cases
     return {
         "UNDERTONE_KAFKA": settings.kafka,
         "UNDERTONE_KAFKA_SECURITY": settings.kafka_security,
@@ -18,6 +19,7 @@ def told(settings: Settings) -> dict[str, str]:
         "UNDERTONE_INFERENCE": settings.inference,
         "UNDERTONE_EPOCHS": str(settings.epochs),
         "UNDERTONE_PARTITIONS": str(settings.partitions),
+        **({"UNDERTONE_USE_CASES": str(use_cases.resolve())} if use_cases else {}),
     }
 
 

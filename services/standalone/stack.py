@@ -20,6 +20,7 @@ from services.standalone.errors import StandaloneError
 from services.standalone.places import free_port, locked
 from services.standalone.processes import Program, last_lines
 from services.standalone.supervisor import Incident, Supervisor
+from streams import usecases
 from streams.kafka.admin import apply_topics
 from streams.metrics import Metrics
 from streams.probes import serving
@@ -66,7 +67,7 @@ async def running_stack(
     Call it in the main thread. `demo_bundle` lets the inference service serve a bundle that is fit for
     demonstrations only. `given` are settings beside the stack's own, as environment variables; none are inherited.
     `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot start, at once where
-    another one runs in the folder; SettingsError before anything starts.
+    another one runs in the folder; SettingsError or UseCaseError before anything does.
     """
     allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
     chosen = _checked(given).model_copy(update={"partitions": partitions})
@@ -92,7 +93,9 @@ async def running_stack(
 def _checked(given: Mapping[str, str]) -> Settings:
     """The settings that these variables name, seen to be ones that every program can use."""
     InferenceSettings.read(given)
-    return Settings.read(given)
+    settings = Settings.read(given)
+    usecases.load(settings.use_cases)
+    return settings
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (f"publish {CALM} --reference +49-170-1234567", "looks like a phone number"),
         (f"publish {CALM} --consent yes --expires-at tomorrow", "--expires-at 'tomorrow': write a time"),
         (f"publish {CALM} --consent yes --expires-at 2020-01-01", "--expires-at 2020-01-01: is over"),
+        (f"publish {CALM} --use-case typo", "--use-case typo: not there; choose one of demo"),
         (f"publish {CALM} {CALM} --call-id one", "--call-id names one call"),
         (f"publish {CALM} --chunk-ms 6000", "--chunk-ms"),
         (f"publish {CALM} --encoding mp3", "--encoding"),
@@ -84,6 +85,15 @@ def test_every_command_names_a_setting_that_cannot_be_used_before_anything_start
     told = said(capsys)
     assert told.startswith(message)
     assert "secret" not in told
+    assert not list(Path().iterdir())
+
+
+def test_use_cases_that_cannot_be_used_keep_a_stack_from_starting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNDERTONE_USE_CASES", "no-such-folder")
+    assert run(["up"]) == cli.USER_ERROR
+    assert said(capsys).startswith("no-such-folder: cannot be read")
     assert not list(Path().iterdir())
 
 
