@@ -18,12 +18,13 @@ from services.training.errors import CorpusError
 from services.training.evaluate import Speakers, Tick, calibrated, fit_calibrated, scored
 from services.training.machines import Targets, Vectors, targets
 from streams.domain.schemes import EMODB, Scheme
+from streams.domain.windows import MAX_WINDOW_MS
 
 #: announces (what, how many steps) and returns what to call after each step
 Progress = Callable[[str, int], Tick]
 
 MIN_SPEAKERS = 3
-DEMO_LIMITS = Limits(min_ms=1_000, max_ms=20_000, demo_only=True)
+DEMO_LIMITS = Limits(min_ms=1_000, max_ms=MAX_WINDOW_MS, demo_only=True)
 
 
 @dataclass(frozen=True, slots=True)
