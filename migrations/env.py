@@ -3,6 +3,8 @@
 The address is `-x url=...`, else what `streams.store.migrate` was called with, else UNDERTONE_POSTGRES.
 """
 
+import os
+
 from alembic import context
 from sqlalchemy import Connection, text
 
@@ -17,7 +19,7 @@ ADVISORY_LOCK = 5_220_111_030
 def _address() -> str:
     given = context.get_x_argument(as_dictionary=True).get("url")
     called_with = context.config.attributes.get("address")
-    return str(given or called_with or Settings().postgres.get_secret_value())
+    return str(given or called_with or Settings.read(os.environ).postgres.get_secret_value())
 
 
 def _run(connection: Connection) -> None:

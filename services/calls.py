@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from services.recordings import CHUNK_MS, Recording, call_records
+from streams import usecases
 from streams.domain.records import Audio, CallRecord, Role, Started
+from streams.usecases import UseCase, UseCaseError
 
 #: Notice and consent come before the call does, also by a broker's clock that is a little behind this machine's.
 GIVEN_BEFORE = timedelta(seconds=5)
@@ -46,6 +49,15 @@ def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
             held, remedy = "1 channel", "write customer, or mixed where both speak on it (then nothing is scored)"
         raise RolesError(f"{recording.path}: has {held}, --channels names {len(named)} ({channels}); {remedy}")
     return named
+
+
+def use_case_named(name: str, folder: Path | None) -> UseCase:
+    """The use case of this name. Raises UseCaseError where there is none, as the stream would dead-letter its calls."""
+    found = usecases.load(folder)
+    if name not in found:
+        known = ", ".join(found)
+        raise UseCaseError(f"--use-case {name}: not there; choose one of {known}, or correct UNDERTONE_USE_CASES")
+    return found[name]
 
 
 def counted(records: Iterator[CallRecord], taken: Callable[[Audio], None]) -> Iterator[CallRecord]:

@@ -17,10 +17,10 @@ from streams.discreet import no_cores
 COMMANDS = {
     "demo": ("services.commands.demo", "Play calls through the whole stream on this machine, and watch."),
     "up": (
-        "services.standalone.commands",
+        "services.commands.up",
         "Run Kafka, PostgreSQL, the inference service and the workers on this machine until Ctrl-C.",
     ),
-    "doctor": ("services.standalone.commands", "Say what is missing on this machine, and the command that mends it."),
+    "doctor": ("services.commands.up", "Say what is missing on this machine, and the command that mends it."),
     "publish": ("services.commands.publish", "Publish recordings as calls, one each and all at the same time."),
     "subscribe": ("services.commands.subscribe", "Follow escalations as they are raised, until Ctrl-C."),
     "label": (
@@ -79,6 +79,9 @@ def undertone(
     """Listens to contact-centre calls and raises an escalation when a customer's voice turns very negative.
 
     New here? `undertone demo` shows all of it on this machine; nothing else needs to be running.
+
+    Commands work on the servers that UNDERTONE_KAFKA and UNDERTONE_POSTGRES name; where neither is set, on the stack
+    that `undertone up` runs in UNDERTONE_FOLDER, or in `.undertone` of this folder.
     """
     if said:
         typer.echo(version("undertone"))

@@ -1,5 +1,6 @@
 """`undertone label`: a recording's timeline as a table and a picture."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +9,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from services.calls import roles, use_case_named
 from services.emotion.bundle import DEMO, Bundle, BundleError, load_bundle
-from services.plot import PlotError, plot
-from services.recordings import RecordingError, open_recording
-from services.timeline import Timeline, check_roles, episodes, timeline
-from streams import usecases
+from services.inference.settings import InferenceSettings
+from services.plot import plot
+from services.recordings import open_recording
+from services.timeline import Timeline, episodes, timeline
 from streams.domain.records import Label, Role
 from streams.domain.rules import Episode, likeliest
+from streams.domain.scoring import Served, fits
 from streams.domain.windows import Fate
+from streams.settings import Settings
+from streams.usecases import UseCase
 
 app = typer.Typer()
 
@@ -24,9 +29,9 @@ _DEMO_ONLY = "This bundle is for demonstrations: acted speech, wiring only. It m
 Recorded = Annotated[Path, typer.Argument(help="The recording: 8 to 48 kHz, PCM or G.711, 1 or 2 channels.")]
 Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent.")]
 Png = Annotated[Path | None, typer.Option(help="Also draw valence and arousal over time into this file.")]
-BundleAt = Annotated[Path, typer.Option("--bundle", help="Folder of the model.", show_default="the demo's")]
+BundleAt = Annotated[Path | None, typer.Option("--bundle", help="Folder of the model; else as the use case asks.")]
 UseCaseName = Annotated[str, typer.Option(help="The use case whose rules say what would be escalated.")]
-UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML files; the built-in demo without.")]
+UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML files; else UNDERTONE_USE_CASES.")]
 
 
 @app.command()
@@ -35,50 +40,67 @@ def label(
     *,
     channels: Channels = "agent,customer",
     png: Png = None,
-    bundle: BundleAt = DEMO,
+    bundle: BundleAt = None,
     use_case: UseCaseName = "demo",
     use_cases: UseCases = None,
 ) -> None:
     """Label a recording as the live stream would, without Kafka or a database. Nothing is stored.
 
+    The bundle must be the one that the use case asks for: its folder is `--bundle`, else UNDERTONE_INFERENCE_BUNDLE,
+    else the built-in one of that name.
+
     Example: undertone label call.wav --channels agent,customer --png call.png
     """
-    try:
-        loaded, case = load_bundle(bundle), _use_case(use_case, use_cases)
-        found = _heard(file, _roles(channels), loaded, use_case)
-        raised = episodes(found, case)
-        Console().print(_table(found, raised), _summary(found, raised))
-        if loaded.manifest.limits.demo_only:
-            Console(stderr=True).print(_DEMO_ONLY, style="yellow")
-        if png is not None:
-            plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png)
-    except (BundleError, PlotError, RecordingError, usecases.UseCaseError) as error:
-        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
+    case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
+    loaded = _fitting(load_bundle(bundle or _bundle_of(case)), case)
+    found = _heard(file, channels, loaded, use_case)
+    raised = episodes(found, case)
+    Console().print(_table(found, raised), _summary(found, raised))
+    if loaded.manifest.limits.demo_only:
+        Console(stderr=True).print(_DEMO_ONLY, style="yellow")
+    if png is not None:
+        plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png)
 
 
-def _use_case(name: str, folder: Path | None) -> usecases.UseCase:
-    found = usecases.load(folder)
-    if name not in found:
-        raise usecases.UseCaseError(f"--use-case {name}: not there; choose one of {', '.join(found)}")
-    return found[name]
+def _bundle_of(case: UseCase) -> Path:
+    """The folder of the bundle that the use case asks for: what the inference service is told, else a built-in one."""
+    told = InferenceSettings.read(os.environ)
+    if "bundle" in told.model_fields_set:
+        return told.bundle
+    if (built_in := DEMO.parent / case.bundle).is_dir():
+        return built_in
+    raise BundleError(
+        f"use case {case.name} asks for bundle {case.bundle!r}: name its folder with --bundle or in"
+        " UNDERTONE_INFERENCE_BUNDLE"
+    )
 
 
-def _roles(channels: str) -> tuple[Role, ...]:
-    try:
-        return tuple(Role(name.strip()) for name in channels.split(","))
-    except ValueError:
-        raise RecordingError(f"--channels {channels}: write {' or '.join(Role)}, one for each channel") from None
+def _fitting(bundle: Bundle, case: UseCase) -> Bundle:
+    """The bundle, where the live stream would take its labels for this use case: every other window fails there."""
+    served = Served(bundle.manifest.name, bundle.manifest.limits.demo_only)
+    wanted = Served(case.bundle, case.demo)
+    if served != wanted:
+        raise BundleError(f"--bundle: is {_told(served)}, use case {case.name} asks for {_told(wanted)}; name that one")
+    if not fits(bundle.manifest.scheme.heads, case.scheme):
+        raise BundleError(
+            f"--bundle: {bundle.manifest.name!r} does not tell apart what scheme {case.scheme.name!r} of use case"
+            f" {case.name} does; train it on that scheme, or correct the use case"
+        )
+    return bundle
 
 
-def _heard(file: Path, roles: tuple[Role, ...], bundle: Bundle, use_case: str) -> Timeline:
+def _told(served: Served) -> str:
+    return f"{served.name!r}{' for demonstrations only' if served.demo else ''}"
+
+
+def _heard(file: Path, channels: str, bundle: Bundle, use_case: str) -> Timeline:
     recording = open_recording(file)
-    check_roles(recording, roles)
+    who = roles(channels, recording)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=recording.duration_ms)
         return timeline(
-            recording, roles, bundle, use_case=use_case, on_progress=lambda at_ms: bar.update(task, completed=at_ms)
+            recording, who, bundle, use_case=use_case, on_progress=lambda at_ms: bar.update(task, completed=at_ms)
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from streams.domain.records import Audio, CallRecord, Encoding, Ended, Started
+from streams.domain.records import MAX_CHUNK_MS, Audio, CallRecord, Encoding, Ended, Started
 from streams.speech.decode import Pcm, encode
 from streams.speech.resample import Floats, published_rate, resampled, to_pcm
 
@@ -16,7 +16,6 @@ RATES = range(8000, 48001)
 MAX_CHANNELS = 2
 MAX_HOURS = 12
 CHUNK_MS = 200
-MAX_CHUNK_MS = 5000  #: the wire contract's
 
 #: libsndfile's names for G.711
 _G711 = {"ULAW": Encoding.PCMU, "ALAW": Encoding.PCMA}

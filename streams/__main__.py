@@ -1,8 +1,7 @@
 """`python -m streams STAGE`: run one stage as a process, told by `UNDERTONE_*` environment variables."""
 
+import os
 import sys
-
-from pydantic import ValidationError
 
 from streams.app import NAMES, run
 from streams.discreet import discreet
@@ -16,11 +15,7 @@ def main() -> None:
     if sys.argv[1:] not in [[name] for name in NAMES]:
         sys.exit(f"usage: python -m streams {{{','.join(NAMES)}}}")
     try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.exit("\n".join(f"UNDERTONE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()))
-    try:
-        run(sys.argv[1], settings)
+        run(sys.argv[1], Settings.read(os.environ))
     except ValueError as error:  # every user error of the project is one, and names its remedy
         if not is_ours(type(error)):
             raise

@@ -30,7 +30,7 @@ WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 _RECORD_TYPES = frozenset({"started", "consent", "audio", "gap", "ended", "window", "label", "unreadable"})
 _RECORD_OUTCOMES = frozenset({"handled", "dead"})
-_CALL_EVENTS = frozenset({"started", "ended", "idle", "withdrawn", "mixed", "resumed", "unreadable_state"})
+_CALL_EVENTS = frozenset({"started", "ended", "idle", "withdrawn", "mixed"})
 _DEPENDENCIES = frozenset({"kafka", "postgres", "inference"})
 _STATUSES = frozenset({"2xx", "4xx", "5xx"})
 _PROGRAMS = frozenset({"segment", "label", "escalate", "relay", "inference", "kafka", "postgres"})

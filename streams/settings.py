@@ -1,17 +1,61 @@
 """What a worker must be told; read once, from `UNDERTONE_*` environment variables, by the composition root."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+#: What others read that may share an environment: the inference service, the command line, tests and benches.
+OF_OTHERS = tuple(
+    f"UNDERTONE_{name}"
+    for name in ("INFERENCE_*", "CACHE", "FOLDER", "FROZEN_S", "LONG", "MODEL_STEPS", "REQUIRE_ALL", "ROUNDS", "SEED")
+)
 
 
-class Settings(BaseSettings):
-    """One frozen set for every stream process; unknown names are refused."""
+class SettingsError(ValueError):
+    """Settings cannot be used. Names each variable and what it must be, never what it is: it may be a secret."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="UNDERTONE_", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+
+class FromEnvironment(BaseModel):
+    """A frozen set of settings, an environment variable each; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+    prefix: ClassVar[str]
+    passed_over: ClassVar[tuple[str, ...]] = ()  #: patterns of names that begin alike and that others read
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """The settings that these variables name. Raises SettingsError."""
+        given = {
+            name.removeprefix(cls.prefix).lower(): value
+            for name, value in environ.items()
+            if name.startswith(cls.prefix) and not any(fnmatchcase(name, pattern) for pattern in cls.passed_over)
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError("; ".join(map(cls._fault, error.errors(include_input=False)))) from None
+
+    @classmethod
+    def _fault(cls, error: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
+        field = "_".join(map(str, error["loc"])) or "*"
+        name = f"{cls.prefix}{field.upper()}"
+        if error["type"] != "extra_forbidden":
+            return f"{name}: {error['msg'].removeprefix('Value error, ').replace('Input should be', 'must be')}"
+        near = [f", or write {cls.prefix}{each.upper()}" for each in get_close_matches(field, cls.model_fields, n=1)]
+        return f"{name}: nothing reads it; unset it{''.join(near)}"
+
+
+class Settings(FromEnvironment):
+    """One set for every stream process and command."""
+
+    prefix = "UNDERTONE_"
+    passed_over = OF_OTHERS
 
     kafka: str = "localhost:9092"
     """Kafka bootstrap servers, host:port separated by commas."""
@@ -52,3 +96,12 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=30, ge=8)
     """Days that a call's row, labels and escalations stay; 8 at least: escalations.v1 holds an escalation for seven,
     and what PostgreSQL has forgotten is not retracted."""
+
+    @field_validator("postgres")
+    @classmethod
+    def _is_an_address(cls, given: SecretStr) -> SecretStr:
+        try:
+            conninfo_to_dict(given.get_secret_value())
+        except ProgrammingError:  # its own words quote the address, password included
+            raise ValueError("must be an address, postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+        return given

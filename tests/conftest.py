@@ -88,13 +88,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+def _skipped(config: pytest.Config) -> list[str]:
+    """Tests, or whole files, that left themselves out."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    return [f"not run: {str(report.longrepr[-1]).removeprefix('Skipped: ')} ({report.nodeid})" for report in reports]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash[_NOT_RUN]:
         terminalreporter.write_line(line, yellow=True)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where all is required, a run that left a test out has failed."""
+    """Where all is required, a run that left a test out has failed, whichever way it was left out."""
+    session.config.stash[_NOT_RUN] += _skipped(session.config)
     required = os.environ.get("UNDERTONE_REQUIRE_ALL") == "1"
     if required and session.config.stash[_NOT_RUN] and exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

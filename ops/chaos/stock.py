@@ -4,6 +4,7 @@ Everything is Faust's default: its consumer, its acknowledgements, its superviso
 documentation shows, and it uses psycopg's own pool. UNDERTONE_* name the servers, as for every worker.
 """
 
+import os
 import sys
 import tempfile
 from typing import Any
@@ -47,4 +48,4 @@ def stock_app(settings: Settings, folder: str) -> faust.App:
 if __name__ == "__main__":
     sys.argv = [sys.argv[0], "worker", "--loglevel=warn"]
     with tempfile.TemporaryDirectory() as folder:
-        stock_app(Settings(), folder).main()
+        stock_app(Settings.read(os.environ), folder).main()

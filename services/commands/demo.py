@@ -52,6 +52,7 @@ def demo(call: Call = None, *, channels: Channels = "agent,customer", speed: Spe
     screen = Screen(Console(highlight=False), watched(usecases.load(None)["demo"].rules), live=speed > 0)
     _introduce(screen, parts)
     with fresh(STATE) as folder:
+        RESULT.unlink(missing_ok=True)  # a run that fails must not leave another's figures
         found = asyncio.run(_play(folder, parts, speed, screen))
     if not _conclude(screen, found):
         raise typer.Exit(FAILED)

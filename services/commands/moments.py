@@ -1,6 +1,7 @@
 """Points in time as people type them."""
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from streams.kafka.publish import Since
@@ -21,7 +22,8 @@ def since(text: str, now: datetime) -> Since:
         case "earliest":
             return "earliest"
     if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        with suppress(OverflowError):  # before the first year that there is
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     return moment(text, "--since", "latest, earliest, -10m (s, m, h, d), or ")
 
 

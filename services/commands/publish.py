@@ -14,13 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from services.calls import GIVEN_BEFORE, Planned, counted, roles
+from services.calls import GIVEN_BEFORE, Planned, counted, roles, use_case_named
 from services.commands import site
 from services.commands.moments import moment
-from services.recordings import CHUNK_MS, MAX_CHUNK_MS, Recording, open_recording
+from services.recordings import CHUNK_MS, Recording, open_recording
 from streams.adapters.memory_topics import MemoryTopics
 from streams.domain import call
-from streams.domain.records import Audio, Consent, Encoding, Notice, Purpose, Role, Started
+from streams.domain.records import MAX_CHUNK_MS, Audio, Consent, Encoding, Notice, Purpose, Role, Started
 from streams.kafka.admin import partitions_of
 from streams.kafka.cloudevents import decode_call, encode_call, partition_of
 from streams.kafka.connection import connection
@@ -107,7 +107,9 @@ def publish(
     ]
     for plan in plans:
         check(plan)
-    asyncio.run(_publish(plans, site.settings(), speed))
+    settings = site.settings()
+    use_case_named(use_case, settings.use_cases)
+    asyncio.run(_publish(plans, settings, speed))
     for reason in sorted({reason for plan in plans for reason in unscored(plan.started)}):
         typer.secho(f"Nothing is scored: {reason}", fg="yellow", err=True)
 

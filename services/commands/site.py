@@ -1,37 +1,44 @@
 """The site that a command works on: its settings, and its servers where they answer."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psycopg
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
-from pydantic import ValidationError
 
+from services.standalone.environment import HERE, left
 from streams.settings import Settings
 from streams.store.database import Database
 
-STACK = Path(".undertone/env")  #: what `undertone up` leaves for commands in other terminals
+FOLDER = "UNDERTONE_FOLDER"
 ANSWER_S = 5
 
 
 class SiteError(ValueError):
-    """A setting cannot be used, or the server that it names does not answer. Names the setting."""
+    """A server does not answer or cannot be used. Names the setting that names it."""
 
 
-def settings() -> Settings:
-    """Settings from the environment; where it names no server, those of the stack in this folder.
+def settings(folder: Path | None = None) -> Settings:
+    """Settings from the environment; where it names no server, those of the stack in the folder.
 
+    The folder is the one given, else that of UNDERTONE_FOLDER, in which a stack must have run, else `.undertone` here.
     Never a mixture: one site's database must not meet another's broker.
     """
-    try:
-        given = Settings()
-        if given.model_fields_set & {"kafka", "postgres"}:
-            return given
-        return Settings(_env_file=STACK)
-    except ValidationError as error:
-        faults = (f"UNDERTONE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
-        raise SiteError("; ".join(faults)) from None
+    given = Settings.read(os.environ)
+    if given.model_fields_set & {"kafka", "postgres"}:
+        return given
+    return Settings.read((_named() if folder is None else left(folder)) | os.environ)
+
+
+def _named() -> dict[str, str]:
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        return left(HERE)
+    if found := left(Path(folder)):
+        return found
+    raise SiteError(f"{FOLDER}: no stack has run in {folder}; correct it, or start one there with `undertone up`")
 
 
 @contextmanager
@@ -63,8 +70,6 @@ async def _see(address: str) -> None:
     try:
         async with await psycopg.AsyncConnection.connect(address, connect_timeout=ANSWER_S) as connection:
             found = await (await connection.execute("SELECT to_regclass('call_state')")).fetchone()
-    except psycopg.ProgrammingError:  # its own words quote the address, password included
-        raise SiteError("UNDERTONE_POSTGRES is no address: postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
     except psycopg.OperationalError as error:
         said = (str(error).strip().splitlines() or ["no answer"])[0]
         raise SiteError(f"PostgreSQL: {said}: {_start('UNDERTONE_POSTGRES')}") from None

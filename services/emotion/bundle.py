@@ -143,13 +143,18 @@ def _manifest(path: Path, text: bytes) -> Manifest:
             f"{path}: made for features {manifest.feature} at {manifest.rate} Hz,"
             f" here are {FEATURE} at {RATE} Hz; train it again"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", manifest.name):
-        raise BundleError(f"{path}: name must be letters, digits, '.', '_' and '-'")
+    check_name(manifest.name, f"{path}: name")
     if not all(len(set(classes)) == len(classes) >= 2 for classes in manifest.scheme.heads.values()):
         raise BundleError(f"{path}: every head of scheme {manifest.scheme.name!r} needs two or more different classes")
     if not manifest.scheme.heads:
         raise BundleError(f"{path}: scheme {manifest.scheme.name!r} has no heads")
     return manifest
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse a name that the inference service could not serve a model by."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise BundleError(f"{place} must be letters, digits, '.', '_' and '-', 64 at most, a letter or digit first")
 
 
 def _check_format(path: Path, text: bytes) -> None:

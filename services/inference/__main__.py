@@ -1,17 +1,18 @@
 """`python -m services.inference`: serve one bundle until told to stop."""
 
 import logging
+import os
 import sys
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from pydantic import ValidationError
 
 from services.emotion.bundle import Bundle, BundleError, load_bundle
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
 from streams.discreet import discreet
 from streams.metrics import Metrics
+from streams.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +21,10 @@ def main() -> None:
     """Load, check, warm up, serve. A setting or bundle that cannot be used ends in one line on stderr."""
     discreet()
     try:
-        settings = InferenceSettings()
+        settings = InferenceSettings.read(os.environ)
         bundle = permitted(load_bundle(settings.bundle), settings)
-    except (ValidationError, BundleError) as error:
-        sys.exit(_complaint(error))
+    except (SettingsError, BundleError) as error:
+        sys.exit(str(error))
     server = InferenceServer(bundle, settings, Metrics(CollectorRegistry()))
     log.info("serving a bundle", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
     web.run_app(server.app(), host=settings.host, port=settings.port, access_log=None, print=None)
@@ -38,14 +39,6 @@ def permitted(bundle: Bundle, settings: InferenceSettings) -> Bundle:
             " UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"
         )
     return bundle
-
-
-def _complaint(error: ValidationError | BundleError) -> str:
-    if isinstance(error, BundleError):
-        return str(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    name = "_".join(("UNDERTONE_INFERENCE", *map(str, first["loc"]))).upper()
-    return f"{name}: {first['msg']}"
 
 
 if __name__ == "__main__":

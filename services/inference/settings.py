@@ -4,19 +4,17 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.emotion.bundle import DEMO
+from streams.settings import FromEnvironment
 
 MIB = 1024 * 1024
 
 
-class InferenceSettings(BaseSettings):
-    """One frozen set for the process; unknown names are refused."""
+class InferenceSettings(FromEnvironment):
+    """One set for the process."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="UNDERTONE_INFERENCE_", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    prefix = "UNDERTONE_INFERENCE_"
 
     bundle: Path = DEMO
     """Folder of the bundle to serve; the built-in `demo` where it is not given."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import os
+import shlex
 import signal
 from pathlib import Path
 
 from rich.console import Console
 
 from services.standalone import doctor, stack
+from streams.settings import Settings
 
 
 async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
@@ -20,19 +23,22 @@ async def run(folder: Path, *, partitions: int, demo_bundle: bool) -> None:
     def told(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    async with stack.running_stack(folder, demo_bundle=demo_bundle, partitions=partitions, told=told) as running:
+    async with stack.running_stack(
+        folder, demo_bundle=demo_bundle, partitions=partitions, given=os.environ, told=told
+    ) as running:
         for name, address in running.probes.items():
             told(f"{name}: {address}")
+        told(f"commands in other terminals reach it after: export UNDERTONE_FOLDER={shlex.quote(str(running.folder))}")
         told(f"logs in {running.folder}/logs; Ctrl-C stops everything")
         await asyncio.Event().wait()
 
 
-async def examine(folder: Path) -> bool:
+async def examine(settings: Settings) -> bool:
     """Print every finding; whether the stream can run."""
     console = Console(highlight=False)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the finding says it in one line
     well = True
-    async for finding in doctor.examine(stack.settings_of(folder)):
+    async for finding in doctor.examine(settings):
         _print(console, finding)
         well = well and (finding.remedy is None or finding.optional)
     return well

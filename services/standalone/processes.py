@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.settings import Settings
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -25,7 +27,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     log: Path  #: its standard output and error are appended here
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)  #: beside the starter's own
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  #: beside the starter's own, its settings left out
     user: int | None = None  #: user and group id to run under
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL  #: what Linux sends it when its starter is gone
@@ -40,7 +42,7 @@ def start(program: Program) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             program.argv,
             cwd=program.folder,
-            env=os.environ | program.env,
+            env={**_without_settings(os.environ), **program.env},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -50,6 +52,11 @@ def start(program: Program) -> subprocess.Popen[bytes]:
             extra_groups=None if program.user is None else [],
             preexec_fn=_die_with(os.getpid(), program.orphan_signal),  # noqa: PLW1509 - one prctl, no lock
         )
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a program inherits: whoever starts it says which settings it works by."""
+    return {name: value for name, value in environ.items() if not name.startswith(Settings.prefix)}
 
 
 def stop(program: Program, process: subprocess.Popen[bytes], *, grace_s: float = 10) -> None:

@@ -8,16 +8,19 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.standalone import kafka, postgres
+from services.inference.settings import InferenceSettings
+from services.standalone import environment, kafka, postgres
 from services.standalone.errors import StandaloneError
 from services.standalone.places import free_port, locked
 from services.standalone.processes import Program, last_lines
 from services.standalone.supervisor import Incident, Supervisor
+from streams import usecases
 from streams.kafka.admin import apply_topics
 from streams.metrics import Metrics
 from streams.probes import serving
@@ -27,7 +30,6 @@ from streams.store.migrate import migrate
 
 WORKERS = ("segment", "label", "escalate", "relay")
 INFERENCE = "inference"
-ENVIRONMENT_FILE = "env"
 INFERENCE_PORT = 8000
 METRICS_PORT = 9101  #: of the supervisor; each worker takes a later one
 LOOK_S = 0.2
@@ -57,23 +59,27 @@ async def running_stack(
     demo_bundle: bool,
     partitions: int = 6,
     workers: tuple[str, ...] = WORKERS,
+    given: Mapping[str, str] = MappingProxyType({}),
     told: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Stack]:
     """Start everything with its state under `folder`, and stop it at the end of the block.
 
     Call it in the main thread. `demo_bundle` lets the inference service serve a bundle that is fit for
-    demonstrations only. `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot
-    start, at once where another one runs in the folder.
+    demonstrations only. `given` are settings beside the stack's own, as environment variables; none are inherited.
+    `told` hears what happens, a line at a time. Raises StandaloneError where the stack cannot start, at once where
+    another one runs in the folder; SettingsError or UseCaseError before anything does.
     """
+    allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
+    chosen = _checked(given).model_copy(update={"partitions": partitions})
     with ExitStack() as ending:
         folder = ending.enter_context(_claimed(folder))
         metrics = Metrics(CollectorRegistry())
         incidents = Incidents(metrics, told)
         supervisor = Supervisor(incidents.hear)
         ending.callback(supervisor.stop)
-        settings = await _start_servers(folder, supervisor, partitions, told)
+        settings = await _start_servers(chosen, folder, supervisor, told)
         ending.callback(lambda: supervisor.stop((*workers, INFERENCE)))  # before the servers that they use
-        probes = _start_programs(folder, supervisor, settings, workers, demo_bundle=demo_bundle)
+        probes = _start_programs(folder, supervisor, settings, workers, given={**given, **allowed})
         port = free_port(METRICS_PORT)
         ending.enter_context(serving(metrics.registry, "127.0.0.1", port, live=lambda: True, ready=lambda: True))
         watching = asyncio.create_task(_watch(supervisor))
@@ -82,6 +88,14 @@ async def running_stack(
         told(f"ready; metrics of the supervisor on http://127.0.0.1:{port}/metrics")
         incidents.starting = False
         yield Stack(folder, settings, probes, supervisor)
+
+
+def _checked(given: Mapping[str, str]) -> Settings:
+    """The settings that these variables name, seen to be ones that every program can use."""
+    InferenceSettings.read(given)
+    settings = Settings.read(given)
+    usecases.load(settings.use_cases)
+    return settings
 
 
 @contextmanager
@@ -120,7 +134,7 @@ class Incidents:
 
 
 async def _start_servers(
-    folder: Path, supervisor: Supervisor, partitions: int, told: Callable[[str], None]
+    chosen: Settings, folder: Path, supervisor: Supervisor, told: Callable[[str], None]
 ) -> Settings:
     """PostgreSQL and Kafka with the schema and the topics in them."""
     postgres_port, kafka_port = free_port(postgres.STANDARD_PORT), free_port(kafka.STANDARD_PORT)
@@ -134,74 +148,59 @@ async def _start_servers(
     await asyncio.to_thread(migrate, url)
     told(f"PostgreSQL on 127.0.0.1:{postgres_port}")
     await asyncio.to_thread(kafka.wait_until_ready, broker, _process(supervisor, broker))
-    settings = _settings(folder, url, f"127.0.0.1:{kafka_port}", partitions)
+    settings = _settings(chosen, folder, url, f"127.0.0.1:{kafka_port}")
     await apply_topics(settings)
     told(f"Kafka on 127.0.0.1:{kafka_port}")
     return settings
 
 
-def _settings(folder: Path, url: str, bootstrap: str, partitions: int) -> Settings:
+def _settings(chosen: Settings, folder: Path, url: str, bootstrap: str) -> Settings:
     """What every client of this stack needs; also written to a file, for commands in other terminals."""
     epochs = folder / "epochs.json"
     if not epochs.exists():
         create_epochs(epochs, datetime.now(UTC))
-    settings = Settings(
-        kafka=bootstrap,
-        kafka_security="PLAINTEXT",
-        postgres=SecretStr(url),
-        inference=f"http://127.0.0.1:{free_port(INFERENCE_PORT)}",
-        epochs=epochs,
-        partitions=partitions,
-    )
-    file = folder / ENVIRONMENT_FILE
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={value}\n" for name, value in _environment(settings).items()))
+    decided = {
+        "kafka": bootstrap,
+        "kafka_security": "PLAINTEXT",
+        "postgres": SecretStr(url),
+        "inference": f"http://127.0.0.1:{free_port(INFERENCE_PORT)}",
+        "epochs": epochs,
+    }
+    settings = chosen.model_copy(update=decided)
+    environment.leave(folder, environment.told(settings))
     return settings
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """The settings that the stack decides, as environment variables."""
-    return {
-        "UNDERTONE_KAFKA": settings.kafka,
-        "UNDERTONE_KAFKA_SECURITY": settings.kafka_security,
-        "UNDERTONE_POSTGRES": settings.postgres.get_secret_value(),
-        "UNDERTONE_INFERENCE": settings.inference,
-        "UNDERTONE_EPOCHS": str(settings.epochs),
-        "UNDERTONE_PARTITIONS": str(settings.partitions),
-    }
-
-
 def _start_programs(
-    folder: Path, supervisor: Supervisor, settings: Settings, workers: tuple[str, ...], *, demo_bundle: bool
+    folder: Path,
+    supervisor: Supervisor,
+    settings: Settings,
+    workers: tuple[str, ...],
+    *,
+    given: Mapping[str, str],
 ) -> dict[str, str]:
     """The inference service and the workers; the addresses that say when each is ready."""
-    environment = _environment(settings)
-    port = settings.inference.rpartition(":")[2]
-    allowed = {"UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true"} if demo_bundle else {}
+    told = {**given, **environment.told(settings)}
     alive = folder / "alive"
     alive.mkdir(exist_ok=True)
-    given = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
-    supervisor.add(_program(folder, INFERENCE, environment | allowed | given, alive / INFERENCE))
+    port = settings.inference.rpartition(":")[2]
+    own = {"UNDERTONE_INFERENCE_PORT": port, "UNDERTONE_INFERENCE_LIVENESS": str(alive / INFERENCE)}
+    supervisor.add(_program(folder, INFERENCE, told | own, alive / INFERENCE))
     probes = {INFERENCE: f"{settings.inference}/v2/health/ready"}
     for number, worker in enumerate(workers, start=1):
         metrics_port = free_port(METRICS_PORT + number)
-        given = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
-        supervisor.add(_program(folder, worker, environment | given, alive / worker))
+        own = {"UNDERTONE_METRICS_PORT": str(metrics_port), "UNDERTONE_LIVENESS": str(alive / worker)}
+        supervisor.add(_program(folder, worker, told | own, alive / worker))
         probes[worker] = f"http://127.0.0.1:{metrics_port}/ready"
     return probes
 
 
-def _program(folder: Path, name: str, environment: Mapping[str, str], alive: Path) -> Program:
+def _program(folder: Path, name: str, told: Mapping[str, str], alive: Path) -> Program:
     module = ("services.inference",) if name == INFERENCE else ("streams", name)
     log = folder / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)
     one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the processes share the machine's cores
-    return Program(name, (sys.executable, "-m", *module), log=log, env={**environment, **one_core}, liveness=alive)
-
-
-def settings_of(folder: Path) -> Settings:
-    """Settings from the environment, else those of the stack in this folder, else the defaults."""
-    return Settings(_env_file=folder / ENVIRONMENT_FILE)
+    return Program(name, (sys.executable, "-m", *module), log=log, env={**told, **one_core}, liveness=alive)
 
 
 async def _watch(supervisor: Supervisor) -> None:

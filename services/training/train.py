@@ -18,12 +18,13 @@ from services.training.errors import CorpusError
 from services.training.evaluate import Speakers, Tick, calibrated, fit_calibrated, scored
 from services.training.machines import Targets, Vectors, targets
 from streams.domain.schemes import EMODB, Scheme
+from streams.domain.windows import MAX_WINDOW_MS
 
 #: announces (what, how many steps) and returns what to call after each step
 Progress = Callable[[str, int], Tick]
 
 MIN_SPEAKERS = 3
-DEMO_LIMITS = Limits(min_ms=1_000, max_ms=20_000, demo_only=True)
+DEMO_LIMITS = Limits(min_ms=1_000, max_ms=MAX_WINDOW_MS, demo_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Examples:
 
 
 def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -> Bundle:
-    """Evaluate, fit and write a bundle and its card into `plan.out`. TrainingError: nothing is written."""
+    """Evaluate, fit and write a bundle and its card into `plan.out`. TrainingError, BundleError: nothing is written."""
+    bundles.check_name(plan.name, f"--name {plan.name!r}:")
     examples = _examples(plan, progress)
     speakers = len(np.unique(examples.speakers))
     data = (plan.scheme, examples.vectors, examples.wanted, examples.speakers)

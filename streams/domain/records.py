@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+MAX_CHUNK_MS = 5_000  #: of one record's audio
+
 
 class Role(StrEnum):
     """Who is on a channel."""

@@ -1,5 +1,6 @@
 """What may be judged: the customer's voice alone, whatever a record says, and under the consent in force alone."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -39,11 +40,14 @@ def check_label(label: Label) -> Label:
 
 def fitted(label: Label, scheme: Scheme | None) -> Label:
     """Give back the label, or a failed one where its heads are not the scheme's: no rule could ever hold on it."""
-    told_apart = {head: set(classes) for head, classes in label.heads.items()}
-    expected = {head: set(classes) for head, classes in scheme.heads().items()} if scheme else None
-    if label.outcome is not Outcome.LABELLED or told_apart == expected:
+    if label.outcome is not Outcome.LABELLED or (scheme is not None and fits(label.heads, scheme)):
         return label
     return replace(label, outcome=Outcome.FAILED, heads={}, reason=Unlabelled.OTHER_SCHEME)
+
+
+def fits(heads: Mapping[str, Iterable[str]], scheme: Scheme) -> bool:
+    """Whether these heads, each with its classes, are the scheme's."""
+    return _sets(heads) == _sets(scheme.heads())
 
 
 def allowed(record: Window | Label, consent_seq: int | None, expires_at: datetime | None) -> bool:
@@ -65,3 +69,7 @@ def _check_span(record: Window | Label, id_: str) -> None:
         raise UnusableError(Reason.MALFORMED, "start_ms must be 0 or more and below end_ms")
     if id_ != window_id(record.call, record.role, record.start_ms):
         raise UnusableError(Reason.MALFORMED, "the window's id must be the one derived from call, role and start_ms")
+
+
+def _sets(heads: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    return {head: set(classes) for head, classes in heads.items()}

@@ -5,8 +5,6 @@ from streams.domain.records import Audio, Encoding
 
 RATES = (8000, 16000)
 CHANNELS = (1, 2)
-MAX_CHUNK_MS = 5000
-MAX_WINDOW_MS = 20_000
 
 _ENCODINGS = {encoding.value.lower(): encoding for encoding in Encoding}
 

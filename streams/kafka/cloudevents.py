@@ -10,6 +10,7 @@ from streams import topics
 from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import looks_personal
 from streams.domain.records import (
+    MAX_CHUNK_MS,
     Audio,
     CallBody,
     CallRecord,
@@ -23,7 +24,8 @@ from streams.domain.records import (
     Started,
     Window,
 )
-from streams.kafka.audio import MAX_CHUNK_MS, MAX_WINDOW_MS, audio, bad_audio, media_type
+from streams.domain.windows import MAX_WINDOW_MS
+from streams.kafka.audio import audio, bad_audio, media_type
 from streams.kafka.envelope import JSON, Envelope, malformed, open_envelope, seal
 from streams.kafka.payload import agree, check_impersonal, from_json, to_json
 from streams.kafka.withdrawal import withdrawal

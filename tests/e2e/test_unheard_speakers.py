@@ -21,13 +21,13 @@ SEED = 20261123
 
 
 async def test_every_call_of_an_unheard_speaker_is_scored_and_the_shares_that_escalate_are_told(
-    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = recordings / "emodb4"
     train(Plan(corpus=root, out=tmp_path / "bundle", left_out=LEFT_OUT))
     calls = _spliced(root, tmp_path)
-    monkeypatch.setenv("UNDERTONE_INFERENCE_BUNDLE", str(tmp_path / "bundle"))
-    async with running_stack(tmp_path / "stack", demo_bundle=True, partitions=2) as stack:
+    given = {"UNDERTONE_INFERENCE_BUNDLE": str(tmp_path / "bundle")}
+    async with running_stack(tmp_path / "stack", demo_bundle=True, partitions=2, given=given) as stack:
         site = Site(stack)
         escalated: dict[str, list[bool]] = {"anger": [], "neutral": []}
         for emotion, paths in calls.items():

@@ -1,3 +1,4 @@
+import json
 import re
 import signal
 import socket
@@ -10,11 +11,10 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
+from services.cli import USER_ERROR, run
 from services.standalone import kafka, postgres
-from services.standalone.commands import app
-from services.standalone.stack import WORKERS, settings_of
+from services.standalone.stack import WORKERS
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -29,7 +29,7 @@ def up(folder: Path, *, demo_bundle: bool = True) -> subprocess.Popen[str]:
     bundle = ["--demo-bundle"] if demo_bundle else []
     with (folder.parent / "up.txt").open("w") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "services.standalone", "up", *bundle, "--folder", str(folder)],
+            [sys.executable, "-m", "services.cli", "up", *bundle, "--folder", str(folder)],
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,13 +74,13 @@ def children(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
     return found
 
 
-def test_everything_runs_and_the_doctor_finds_it_well(stack: Running) -> None:
+def test_everything_runs_and_the_doctor_finds_it_well(stack: Running, capsys: pytest.CaptureFixture[str]) -> None:
     process, folder = stack
     assert children(process).keys() == {"kafka", "postgres", "inference", *WORKERS}
-    examined = CliRunner().invoke(app, ["doctor", "--folder", str(folder)])
-    assert examined.exit_code == 0, examined.output
+    status, said = run(["doctor", "--folder", str(folder)]), capsys.readouterr().out
+    assert status == 0, said
     for what in ("kafka: on", "postgres: its schema is at", "inference: ready", "key epochs: 1 in"):
-        assert f"ok  {what}" in examined.output
+        assert f"ok  {what}" in said
 
 
 def test_a_service_that_hangs_is_seen_by_its_liveness_file(stack: Running) -> None:
@@ -99,18 +99,23 @@ def test_secrets_are_for_their_owner_alone(stack: Running) -> None:
         assert (folder / name).stat().st_mode & 0o777 == 0o700
 
 
-def test_another_terminal_finds_the_stack_through_its_folder(stack: Running) -> None:
+def test_another_terminal_finds_the_stack_as_it_is_told_to(
+    stack: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, folder = stack
-    with psycopg.connect(settings_of(folder).postgres.get_secret_value()) as connection:
-        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
+    (told,) = re.findall(r"export UNDERTONE_FOLDER=(.*)", (folder.parent / "up.txt").read_text())
+    monkeypatch.setenv("UNDERTONE_FOLDER", told)
+    assert run(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["store"]["calls"] == 0
 
 
-def test_a_second_stack_in_the_folder_is_refused_in_one_line(stack: Running) -> None:
+def test_a_second_stack_in_the_folder_is_refused_in_one_line(
+    stack: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, folder = stack
-    refused = CliRunner().invoke(app, ["up", "--demo-bundle", "--folder", str(folder)])
-    assert refused.exit_code == 2
-    assert len(refused.output.splitlines()) == 1
-    assert "another stack is running in this folder" in refused.output
+    assert run(["up", "--demo-bundle", "--folder", str(folder)]) == USER_ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "another stack is running in this folder" in line
 
 
 @pytest.mark.parametrize("name", ["label", "inference"])

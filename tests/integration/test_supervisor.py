@@ -1,3 +1,4 @@
+import ast
 import os
 import signal
 import subprocess
@@ -43,6 +44,17 @@ def pid(supervisor: Supervisor, name: str) -> int:
     process = supervisor.process(name)
     assert process is not None
     return process.pid
+
+
+def test_a_program_works_by_the_settings_that_it_is_given_and_by_none_of_its_starter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("UNDERTONE_USE_CASES", "UNDERTONE_KAFKA", "UNDERTONE_TYPO", "ELSE"):
+        monkeypatch.setenv(name, "the starter's")
+    code = "import os; print({n: v for n, v in os.environ.items() if n.startswith(('UNDERTONE_', 'ELSE'))})"
+    program = python("told", code, tmp_path, env={"UNDERTONE_KAFKA": "given"})
+    assert start(program).wait(30) == 0
+    assert ast.literal_eval(program.log.read_text()) == {"ELSE": "the starter's", "UNDERTONE_KAFKA": "given"}
 
 
 def test_a_program_killed_with_9_is_started_again_and_counted(

@@ -83,6 +83,7 @@ def test_the_command_writes_a_bundle_and_shows_its_scores(
     ("options", "complaint"),
     [
         (["--leave-out", "99"], "no speaker 99 to leave out"),
+        (["--name", "a b"], "--name 'a b': must be letters, digits"),
         (["--leave-out", "00", "--leave-out", "01"], "3 speakers or more are needed"),
     ],
 )

@@ -1,23 +1,26 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from services import cli
 from services.cli import COMMANDS, load, run
 from services.commands.faults import explain
+from services.commands.site import FOLDER
 from services.recordings import RecordingError
 from services.standalone.samples import CALM
 from streams.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder without a stack, and an environment that names no site."""
-    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
+    monkeypatch.delenv(FOLDER, raising=False)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -41,6 +44,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (f"publish {CALM} --reference +49-170-1234567", "looks like a phone number"),
         (f"publish {CALM} --consent yes --expires-at tomorrow", "--expires-at 'tomorrow': write a time"),
         (f"publish {CALM} --consent yes --expires-at 2020-01-01", "--expires-at 2020-01-01: is over"),
+        (f"publish {CALM} --use-case typo", "--use-case typo: not there; choose one of demo"),
         (f"publish {CALM} {CALM} --call-id one", "--call-id names one call"),
         (f"publish {CALM} --chunk-ms 6000", "--chunk-ms"),
         (f"publish {CALM} --encoding mp3", "--encoding"),
@@ -60,12 +64,49 @@ def test_what_a_user_gets_wrong_is_one_line_and_status_2(
     assert message in said(capsys)
 
 
-def test_a_setting_that_cannot_be_used_is_named(
+COMMANDS_WITH_SETTINGS = ["status", "doctor", "up", f"publish {CALM}", "subscribe", "topics show", "audit verify"]
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_SETTINGS)
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("RETENTION_DAYS=3", "UNDERTONE_RETENTION_DAYS: must be greater than or equal to 8"),
+        ("KAFAK=here:1", "UNDERTONE_KAFAK: nothing reads it; unset it, or write UNDERTONE_KAFKA"),
+        ("POSTGRES=secret words", "UNDERTONE_POSTGRES: must be an address"),
+    ],
+)
+def test_every_command_names_a_setting_that_cannot_be_used_before_anything_starts(
+    command: str, setting: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(f"UNDERTONE_{name}", value)
+    assert run(command.split()) == cli.USER_ERROR
+    told = said(capsys)
+    assert told.startswith(message)
+    assert "secret" not in told
+    assert not list(Path().iterdir())
+
+
+def test_use_cases_that_cannot_be_used_keep_a_stack_from_starting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("UNDERTONE_PARTITIONS", "0")
-    assert run(["status"]) == cli.USER_ERROR
-    assert said(capsys).startswith("UNDERTONE_PARTITIONS: ")
+    monkeypatch.setenv("UNDERTONE_USE_CASES", "no-such-folder")
+    assert run(["up"]) == cli.USER_ERROR
+    assert said(capsys).startswith("no-such-folder: cannot be read")
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("stage", ["relay", "segment"])
+def test_a_worker_names_a_setting_that_cannot_be_used_without_its_value(stage: str) -> None:
+    environment = os.environ | {"UNDERTONE_POSTGRES": "secret words", "UNDERTONE_PARTITION": "2"}
+    asked = [sys.executable, "-m", "streams", stage]
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("UNDERTONE_POSTGRES: must be an address")
+    assert line.endswith("UNDERTONE_PARTITION: nothing reads it; unset it, or write UNDERTONE_PARTITIONS")
+    assert "secret" not in line
 
 
 @pytest.mark.parametrize(

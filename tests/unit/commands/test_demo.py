@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from services.cli import USER_ERROR, run
+from services.commands import demo as command
 from services.standalone.demo import report
 from services.standalone.demo.board import Board, Event, Kept, Played, Row, loudest, speaker, step
 from services.standalone.demo.play import fresh
@@ -237,3 +239,18 @@ def test_a_demo_leaves_no_recording_behind_and_two_in_one_folder_are_refused(tmp
         with pytest.raises(StandaloneError, match="another demo is running"), fresh(folder):
             pass
     assert sorted(path.name for path in folder.rglob("*")) == ["kafka", "logs"]
+
+
+def test_a_demo_that_fails_leaves_no_figures_of_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fails(*_: object) -> Report:
+        raise StandaloneError("nothing has moved")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "_play", fails)
+    command.RESULT.parent.mkdir()
+    command.RESULT.write_text("{}")
+    assert run(["demo"]) == USER_ERROR
+    assert "nothing has moved" in capsys.readouterr().err
+    assert not command.RESULT.exists()

@@ -33,7 +33,7 @@ def test_a_time_may_name_its_offset_or_be_local() -> None:
     assert local.tzinfo is not None
 
 
-@pytest.mark.parametrize("text", ["", "-10", "-10w", "noon", "-1m-", "0001-01-01T00:00+23:59"])
+@pytest.mark.parametrize("text", ["", "-10", "-10w", "noon", "-1m-", "0001-01-01T00:00+23:59", "999999d", "-999999d"])
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(MomentError, match="write latest, earliest, -10m"):
         since(text, NOW)

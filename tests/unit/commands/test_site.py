@@ -5,9 +5,14 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from services.commands import site
 from services.commands.site import SiteError
+from services.standalone import environment
 from streams.settings import Settings
 
-STACK = "UNDERTONE_KAFKA=127.0.0.1:1234\nUNDERTONE_POSTGRES=postgresql://u:p@127.0.0.1:5/undertone\n"
+STACK = {
+    "UNDERTONE_KAFKA": "127.0.0.1:1234",
+    "UNDERTONE_POSTGRES": "postgresql://u:p@127.0.0.1:5/undertone",
+    "UNDERTONE_EPOCHS": "/srv/#1 under 'tone'/epochs.json",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -15,23 +20,49 @@ def _stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder in which a stack runs."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"UNDERTONE_{name.upper()}", raising=False)
+    monkeypatch.delenv(site.FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
-    site.STACK.parent.mkdir()
-    site.STACK.write_text(STACK)
+    environment.HERE.mkdir()
+    environment.leave(environment.HERE, STACK)
 
 
 def test_the_stack_in_this_folder_is_found_without_any_setting() -> None:
-    assert site.settings().kafka == "127.0.0.1:1234"
+    found = site.settings()
+    assert found.kafka == "127.0.0.1:1234"
+    assert str(found.epochs) == STACK["UNDERTONE_EPOCHS"]
 
 
 @pytest.mark.parametrize("name", ["UNDERTONE_KAFKA", "UNDERTONE_POSTGRES"])
 def test_an_environment_that_names_a_server_is_never_mixed_with_the_stack(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv(name, "postgresql://elsewhere")
     chosen = site.settings()
     assert chosen.kafka != "127.0.0.1:1234"
     assert "127.0.0.1:5" not in chosen.postgres.get_secret_value()
+
+
+def test_the_stack_of_another_folder_is_found_by_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    environment.leave(tmp_path / "other", STACK | {"UNDERTONE_KAFKA": "127.0.0.1:4321"})
+    monkeypatch.setenv(site.FOLDER, str(tmp_path / "other"))
+    assert site.settings().kafka == "127.0.0.1:4321"
+    monkeypatch.setenv("UNDERTONE_KAFKA", "elsewhere")
+    assert "127.0.0.1:5" not in site.settings().postgres.get_secret_value()
+
+
+def test_a_folder_in_which_no_stack_has_run_is_refused_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(site.FOLDER, "/no/where")
+    with pytest.raises(SiteError, match=r"^UNDERTONE_FOLDER: no stack has run in /no/where; correct it, or start one"):
+        site.settings()
+
+
+def test_the_doctor_of_another_folder_never_mixes_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    environment.leave(tmp_path / "other", STACK | {"UNDERTONE_KAFKA": "127.0.0.1:4321"})
+    assert site.settings(tmp_path / "other").kafka == "127.0.0.1:4321"
+    monkeypatch.setenv("UNDERTONE_KAFKA", "elsewhere")
+    assert "127.0.0.1:5" not in site.settings(tmp_path / "other").postgres.get_secret_value()
 
 
 def test_a_broker_that_is_down_or_refuses_is_said_with_the_setting() -> None:
@@ -42,11 +73,3 @@ def test_a_broker_that_is_down_or_refuses_is_said_with_the_setting() -> None:
         raise KafkaConnectionError
     with pytest.raises(SiteError, match="TopicAuthorizationFailedError"), site.kafka(site.settings()):
         raise TopicAuthorizationFailedError
-
-
-async def test_a_bad_database_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNDERTONE_POSTGRES", "secret words")
-    with pytest.raises(SiteError, match="UNDERTONE_POSTGRES is no address") as refused:
-        async with site.database(site.settings(), "test"):
-            pass
-    assert "secret" not in str(refused.value)

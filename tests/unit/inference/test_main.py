@@ -4,6 +4,7 @@ from pydantic import ValidationError
 from services.emotion.bundle import DEMO, BundleError, load_bundle
 from services.inference.__main__ import permitted
 from services.inference.settings import InferenceSettings
+from streams.settings import SettingsError
 
 
 def test_the_demo_bundle_is_refused_unless_a_setting_names_it() -> None:
@@ -18,6 +19,15 @@ def test_a_queue_that_cannot_hold_the_largest_request_is_refused() -> None:
         InferenceSettings(max_request_bytes=2048, max_queued_bytes=1024)
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNDERTONE_INFERENCE_PORT", "9000")
-    assert InferenceSettings().port == 9000
+def test_settings_come_from_the_environment_and_a_stage_s_are_passed_over() -> None:
+    environ = {"UNDERTONE_INFERENCE_PORT": "9000", "UNDERTONE_INFERENCE": "http://here", "UNDERTONE_KAFKA": "a:1"}
+    assert InferenceSettings.read(environ).port == 9000
+
+
+def test_a_setting_that_cannot_be_used_or_that_nothing_reads_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_INFERENCE_PORT: must be a valid integer"):
+        InferenceSettings.read({"UNDERTONE_INFERENCE_PORT": "eighty"})
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_INFERENCE_BUNDEL: .* write UNDERTONE_INFERENCE_BUNDLE$"):
+        InferenceSettings.read({"UNDERTONE_INFERENCE_BUNDEL": "ours"})
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_INFERENCE_\*: max_queued_bytes must be at least"):
+        InferenceSettings.read({"UNDERTONE_INFERENCE_MAX_QUEUED_BYTES": "1024"})

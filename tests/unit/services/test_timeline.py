@@ -1,12 +1,12 @@
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
+from services.cli import USER_ERROR, run
 from services.emotion.bundle import DEMO, Bundle, load_bundle
-from services.label_command import app
 from services.recordings import RecordingError, open_recording
 from services.standalone.samples import ANGRY, CALM
 from services.timeline import Timeline, episodes, timeline
@@ -15,7 +15,15 @@ from streams.domain.records import Outcome, Role
 from streams.domain.windows import MAX_WINDOW_MS, MIN_WINDOW_MS, Fate
 
 ROLES = (Role.AGENT, Role.CUSTOMER)
-run = CliRunner()
+USE_CASE = (resources.files("streams") / "builtin" / "demo.yaml").read_text()
+OTHER_SCHEME = """
+scheme:
+  name: other
+  dimensions:
+    category: {classes: {anger: [anger], neutral: [neutral]}, binary: {emotional: [anger], neutral: [neutral]}}
+    valence: {classes: {negative: [anger], neutral: [neutral]}, binary: {}}
+    arousal: {classes: {excited: [anger], neutral: [neutral]}, binary: {}}
+""".strip()
 
 
 @pytest.fixture(scope="module")
@@ -82,37 +90,66 @@ def test_roles_that_name_no_customer_or_too_few_channels_are_refused(
         heard(CALM, bundle, roles)
 
 
-def test_the_command_shows_a_row_a_window_and_draws_a_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+def test_the_command_shows_a_row_a_window_and_draws_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     picture = tmp_path / "angry.png"
-    shown = run.invoke(app, [str(ANGRY), "--png", str(picture)])
-    assert shown.exit_code == 0
-    assert "Windows: 6" in shown.stdout
-    assert "Escalations: 1" in shown.stdout
+    assert run(["label", str(ANGRY), "--png", str(picture)]) == 0
+    shown = capsys.readouterr().out
+    assert "Windows: 6" in shown
+    assert "Escalations: 1" in shown
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(tmp_path / "hush.wav", np.zeros((16_000, 2), np.int16), 8000)
-    shown = run.invoke(app, [str(tmp_path / "hush.wav"), "--png", str(tmp_path / "hush.png")])
-    assert shown.exit_code == 0
-    assert "Windows: 0" in shown.stdout
+    assert run(["label", str(tmp_path / "hush.wav"), "--png", str(tmp_path / "hush.png")]) == 0
+    assert "Windows: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gone.wav"], "gone.wav: no such file; check the path"),
-        ([str(CALM), "--channels", "agent,bob"], "--channels agent,bob: write customer or agent or mixed"),
-        ([str(CALM), "--channels", "customer"], "has 2 channels, 1 role(s) named"),
+        ([str(CALM), "--channels", "agent,bob"], "--channels agent,bob: write customer, agent, mixed"),
+        ([str(CALM), "--channels", "customer"], "has 2 channels, --channels names 1"),
+        ([str(CALM), "--channels", "agent,mixed"], "nobody to score"),
         ([str(CALM), "--use-case", "none"], "--use-case none: not there; choose one of demo"),
         ([str(CALM), "--bundle", "none"], "none/bundle.json: cannot be read"),
         ([str(CALM), "--png", "none/calm.png"], "none/calm.png: cannot be written"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line(arguments: list[str], message: str) -> None:
-    shown = run.invoke(app, arguments)
-    assert shown.exit_code == 2
-    assert message in shown.stderr
-    assert "Traceback" not in shown.stderr
+def test_what_a_user_gets_wrong_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (("bundle: demo", "bundle: ours"), "asks for bundle 'ours': name its folder with --bundle or in UNDERTONE_INF"),
+        (("demo: true", "demo: false"), "is 'demo' for demonstrations only, use case demo asks for 'demo'; name"),
+        (("scheme: emodb", OTHER_SCHEME), "'demo' does not tell apart what scheme 'other' of use case demo does"),
+    ],
+)
+def test_a_bundle_whose_labels_the_live_stream_would_not_take_is_refused(
+    changed: tuple[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo.yaml").write_text(USE_CASE.replace(*changed))
+    assert message in refused([str(CALM), "--use-cases", str(tmp_path)], capsys)
+
+
+def test_the_bundle_and_the_use_cases_are_those_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo.yaml").write_text(USE_CASE.replace("bundle: demo", "bundle: ours"))
+    monkeypatch.setenv("UNDERTONE_USE_CASES", str(tmp_path))
+    monkeypatch.setenv("UNDERTONE_INFERENCE_BUNDLE", str(DEMO))
+    assert "--bundle: is 'demo' for demonstrations only, use case demo asks for 'ours'" in refused([str(CALM)], capsys)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line on stderr that `undertone label` ends with."""
+    assert run(["label", *arguments]) == USER_ERROR
+    return capsys.readouterr().err.splitlines()[-1]

@@ -1,5 +1,4 @@
 import io
-import warnings
 from hashlib import sha256
 
 import numpy as np
@@ -60,15 +59,6 @@ def test_every_sample_encodes_as_libsndfile_encodes_it(encoding: Encoding) -> No
     file = io.BytesIO()
     soundfile.write(file, ALL_SAMPLES[0], 8000, format="RAW", subtype=G711[encoding])
     assert encode(encoding, ALL_SAMPLES) == file.getvalue()
-
-
-@pytest.mark.parametrize(("encoding", "prefix"), [(Encoding.PCMU, "ulaw2lin"), (Encoding.PCMA, "alaw2lin")])
-def test_every_code_decodes_as_audioop_decodes_it(encoding: Encoding, prefix: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # gone in Python 3.13
-        audioop = pytest.importorskip("audioop")
-    expected = np.frombuffer(getattr(audioop, prefix)(ALL_CODES, 2), np.int16)
-    assert decode(chunk(encoding, ALL_CODES)).tolist() == [expected.tolist()]
 
 
 def test_l16_is_big_endian_and_channels_are_interleaved() -> None:

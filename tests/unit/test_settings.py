@@ -1,0 +1,53 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from services.commands.site import FOLDER
+from services.inference.settings import InferenceSettings
+from streams.settings import OF_OTHERS, Settings, SettingsError
+
+ROOT = Path(__file__).parents[2]
+READ_BY = ("streams", "services", "migrations", "ops", "tests")
+LOOKED_UP = re.compile(r"""environ(?:\.get\(|\[)"(UNDERTONE_\w+)""")
+
+
+def test_settings_are_what_the_variables_say_and_the_defaults_elsewhere() -> None:
+    found = Settings.read({"UNDERTONE_PARTITIONS": "12", "UNDERTONE_USE_CASES": "ours", "HOME": "/root"})
+    assert (found.partitions, found.use_cases, found.kafka) == (12, Path("ours"), "localhost:9092")
+    assert found.model_fields_set == {"partitions", "use_cases"}
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:p@h:5432/d", "host=h password='two words'", ""])
+def test_an_address_is_whatever_libpq_takes(address: str) -> None:
+    assert Settings.read({"UNDERTONE_POSTGRES": address}).postgres.get_secret_value() == address
+
+
+@pytest.mark.parametrize("address", ["secret words", "postgres:/secret@h", "postgresql://u:secret%zz@h/d"])
+def test_what_libpq_does_not_take_is_refused_without_its_words(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_POSTGRES: must be an address, postgresql://USER") as refused:
+        Settings.read({"UNDERTONE_POSTGRES": address})
+    assert "secret" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_every_fault_is_told_in_one_line() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.read({"UNDERTONE_RETENTION_DAYS": "3", "UNDERTONE_METRICS_PORT": "x", "UNDERTONE_QQ": "secret"})
+    assert str(refused.value) == (
+        "UNDERTONE_METRICS_PORT: must be a valid integer, unable to parse string as an integer; "
+        "UNDERTONE_RETENTION_DAYS: must be greater than or equal to 8; "
+        "UNDERTONE_QQ: nothing reads it; unset it"
+    )
+
+
+def test_a_stage_and_the_inference_service_may_share_an_environment() -> None:
+    both = {"UNDERTONE_KAFKA": "a:1", "UNDERTONE_INFERENCE": "http://b", "UNDERTONE_INFERENCE_PORT": "9000"}
+    assert Settings.read(both).inference == "http://b"
+    assert InferenceSettings.read(both).port == 9000
+
+
+def test_what_others_look_up_in_the_environment_is_passed_over_and_nothing_else() -> None:
+    files = [file for folder in READ_BY for file in (ROOT / folder).rglob("*.py")]
+    read = {name for file in files for name in LOOKED_UP.findall(file.read_text())}
+    assert read | {FOLDER, "UNDERTONE_INFERENCE_*"} == set(OF_OTHERS)
