@@ -29,6 +29,7 @@ TICK_S = 1.0  #: a partition at its end is handed an empty batch this often, so 
 COMMIT_S = 0.5
 CONNECT_S = 1.0
 STOP_S = 5.0  #: for the last commit
+FULL_MS = 50  #: between two looks at whether a full queue has room
 RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,12 @@ class _Partition:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What travels on the channel."""
+    """What travels on the channel; the consumer stood at `reached` when it was made."""
 
     batch: Batch
     partition: _Partition
     nbytes: int
+    reached: int | None
 
 
 class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # neither ships types
@@ -92,7 +94,6 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         self.consumer: AIOKafkaConsumer | None = None
         self.busy = asyncio.Lock()
         self.partitions: dict[TopicPartition, _Partition] = {}
-        self._room = asyncio.Event()
         self._queued = self._partition_count = 0
         app.agent(self.channel, name=stage.__class__.__name__)(self._agent)
 
@@ -150,8 +151,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
 
     async def _fetch(self) -> None:
         if self._queued >= self._max_bytes:
-            self._room.clear()
-            await self._wait_room()
+            await self._ask_for_nothing()
             return
         try:
             fetched = await self._joined.getmany(timeout_ms=200)
@@ -164,7 +164,8 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
             await self.channel.put(event)
         for tp in self._joined.assignment():
             if self._quiet(tp) and (seen_at := await self._end_seen_at(tp)):
-                await self.channel.put(self._event(tp, (), caught_up=seen_at))
+                reached = await self._joined.position(tp)
+                await self.channel.put(self._event(tp, (), caught_up=seen_at, reached=reached))
         self._liveness.progressed()
         self._metrics.set("queued_bytes", self._queued)
 
@@ -175,13 +176,21 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         found = await fetch_again(self._joined, {tp: partition.fetched for tp, partition in before.items()})
         return {tp: records for tp, records in found.items() if self.partitions.get(tp) is before[tp]}
 
-    async def _wait_room(self) -> None:
-        try:
-            await asyncio.wait_for(self._room.wait(), 1.0)
-        except TimeoutError:
-            return
+    async def _ask_for_nothing(self) -> None:
+        """Let a full queue run down; a consumer that no longer asks leaves its group after `max_poll_interval_ms`."""
+        held = self._joined.assignment()
+        self._joined.pause(*held)
+        await self._joined.getmany(timeout_ms=FULL_MS)
+        self._joined.resume(*(self._joined.assignment() & held))
 
-    def _event(self, tp: TopicPartition, records: tuple[Fetched, ...], *, caught_up: datetime | None = None) -> _Event:
+    def _event(
+        self,
+        tp: TopicPartition,
+        records: tuple[Fetched, ...],
+        *,
+        caught_up: datetime | None = None,
+        reached: int | None = None,
+    ) -> _Event:
         partition = self.partitions.setdefault(tp, _Partition())
         nbytes = sum(len(record.value or b"") + RECORD_BYTES for record in records)
         if records:
@@ -189,7 +198,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         partition.queued += 1
         partition.ticked_at = time.monotonic()
         self._queued += nbytes
-        return _Event(Batch(tp.topic, tp.partition, records, caught_up), partition, nbytes)
+        return _Event(Batch(tp.topic, tp.partition, records, caught_up), partition, nbytes, reached)
 
     def _quiet(self, tp: TopicPartition) -> bool:
         partition = self.partitions.setdefault(tp, _Partition())
@@ -215,9 +224,11 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
             fail_stop("handler", error)
         event.partition.queued -= 1
         self._queued -= event.nbytes
-        self._room.set()
         if durable is not None:
             event.partition.durable = durable
+        if event.reached is not None and event.partition.durable == event.partition.fetched:
+            # All is done, and nothing follows but what no consumer is shown, such as the end of a transaction.
+            event.partition.durable = event.reached
 
     @faust.Service.task
     async def _commits(self) -> None:
@@ -270,7 +281,6 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         async with self.busy:
             await self._commit()
             self._queued = 0
-            self._room.set()
             for tp in revoked:
                 self.partitions.pop(tp, None)
             self.stage.lost({tp.partition for tp in revoked})

@@ -3,7 +3,7 @@
 import asyncio
 from random import Random
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from integration.engine.rig import PARTITIONS, Rig, producing
 
 TEMPFAIL = 75
@@ -137,3 +137,21 @@ async def test_what_waits_to_be_handled_is_bounded_in_bytes(engine: Rig) -> None
     peak = max(queued for _, queued in engine.notes("begun"))
     assert 1_000_000 < peak <= 2_000_000 + PARTITIONS * 1_100_000
     await engine.check()
+
+
+async def test_a_worker_whose_queue_is_full_for_longer_than_it_may_be_silent_stays_in_its_group(engine: Rig) -> None:
+    await engine.produce(2_000, nbytes=1_000)
+    worker = engine.start(budget=100_000, batch_s=4, max_poll_ms=3_000)
+    await engine.finish()
+    assert engine.notes("lost") == []
+    assert worker.alive
+
+
+async def test_the_end_of_a_transaction_is_committed_past(engine: Rig) -> None:
+    engine.start()
+    async with AIOKafkaProducer(bootstrap_servers=engine.bootstrap, transactional_id="t") as producer:
+        for _ in range(3):
+            async with producer.transaction():
+                await producer.send_and_wait(engine.topic, b"paid", partition=0)
+    await engine.until_committed(6)
+    assert len(engine.effects()) == 3

@@ -38,6 +38,7 @@ class How(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     hold_s: float = 0.0  #: for at most so long
     batch_s: float = 0.0  #: handling a batch takes so long
     budget: int = 32 << 20  #: bytes that may wait to be handled
+    max_poll_ms: int = 120_000  #: a consumer that asks for nothing for so long leaves its group
     file: str | None = None  #: liveness file
 
 
@@ -88,6 +89,7 @@ class Writing:
         os.write(self._sink, lines.encode())  # one write a batch: whole or not at all, whoever is killed
 
     def lost(self, partitions: Collection[int]) -> None:
+        self._write(f"# lost {self._how.name} {len(partitions)} 0\n")
         for partition in partitions:
             self._held.pop(partition, None)
             self._position.pop(partition, None)
@@ -103,6 +105,7 @@ def main(how: How, folder: str) -> None:
     stage = Writing(how, sender)
     liveness = Liveness(metrics, file=None if how.file is None else Path(how.file))
     consumer = {**arguments, **_CONSUMER, "group_id": how.group, "session_timeout_ms": SESSION_MS}
+    consumer["max_poll_interval_ms"] = how.max_poll_ms
     feed = stage.feed = Feed(
         app, stage, topic=how.topic, consumer=consumer, metrics=metrics, liveness=liveness, max_bytes=how.budget
     )
