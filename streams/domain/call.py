@@ -174,7 +174,8 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
     allowed_by = consent.in_force(ledger.permission, record.logged_at)
     if allowed_by is None:
         return _count(ledger, Fate.NO_CONSENT, audio.duration_ms), (*actions, Break(at_ms))
-    if Role.CUSTOMER not in ledger.channels:
+    # Beside a mixed channel nobody's role is certain, so nothing of the call is heard until diarization can tell.
+    if Role.CUSTOMER not in ledger.channels or Role.MIXED in ledger.channels:
         fate = Fate.AGENT if ledger.channels == (Role.AGENT,) else Fate.UNKNOWN_ROLE
         return _count(ledger, fate, audio.duration_ms), actions
     return ledger, (*actions, Listen(at_ms, audio, allowed_by, record.logged_at))

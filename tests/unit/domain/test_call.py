@@ -149,6 +149,17 @@ def test_a_mixed_channel_is_accepted_counted_and_not_heard() -> None:
     assert ledger.fates == {Fate.UNKNOWN_ROLE: 400}
 
 
+@pytest.mark.parametrize(
+    "channels",
+    [(Role.CUSTOMER, Role.MIXED), (Role.MIXED, Role.CUSTOMER), (Role.AGENT, Role.MIXED), (Role.MIXED, Role.MIXED)],
+)
+def test_a_call_with_a_mixed_channel_is_not_heard_on_the_other_channel_either(channels: tuple[Role, ...]) -> None:
+    mixed = begin(replace(STARTED, channels=channels))
+    ledger, actions = run(record(1, 0, CHUNK), record(2, 300, CHUNK), record(3, 500, Ended("completed")), ledger=mixed)
+    assert actions == [Break(200), Break(500), End()]
+    assert ledger.fates == {Fate.UNKNOWN_ROLE: 400, Fate.GAP: 100}
+
+
 def test_a_call_begins_with_started_and_nothing_else() -> None:
     with pytest.raises(UnusableError) as refused:
         call.begin(record(0, 0, CHUNK), call="p", epoch="e")
@@ -161,20 +172,15 @@ def test_two_channels_may_not_hold_the_same_person(role: Role) -> None:
         begin(replace(STARTED, channels=(role, role)))
 
 
-def test_two_channels_of_which_nobody_knows_who_is_on_them_are_mixed() -> None:
-    unknown = begin(replace(STARTED, channels=(Role.MIXED, Role.MIXED)))
-    ledger, actions = run(record(1, 0, CHUNK), ledger=unknown)
-    assert actions == []
-    assert ledger.fates == {Fate.UNKNOWN_ROLE: 200}
-
-
 bodies = st.sampled_from([CHUNK, Gap(300, "lost"), GRANT, STARTED, replace(CHUNK, rate=16000)])
 records = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 2000), bodies, st.integers(0, 60)), max_size=20)
 
 
-@given(records)
-def test_shared_fates_and_heard_audio_account_for_all_media_time(said: list[tuple[int, int, CallBody, int]]) -> None:
-    ledger, heard = begin(), 0
+@given(st.sampled_from([STARTED, replace(STARTED, channels=(Role.CUSTOMER, Role.MIXED))]), records)
+def test_shared_fates_and_heard_audio_account_for_all_media_time(
+    started: Started, said: list[tuple[int, int, CallBody, int]]
+) -> None:
+    ledger, heard = begin(started), 0
     clock = 0
     for sequence, media_ms, body, seconds in said:
         clock += seconds
