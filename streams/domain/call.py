@@ -77,7 +77,12 @@ class Refuse:
     message: str
 
 
-Action = Break | Listen | Withdraw | End | Refuse
+@dataclass(frozen=True, slots=True)
+class GrantRefused:
+    """A grant came after the refusal that the call started with: it opens nothing and is counted."""
+
+
+Action = Break | Listen | Withdraw | End | Refuse | GrantRefused
 Result = tuple[Ledger, tuple[Action, ...]]
 
 
@@ -182,9 +187,12 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
 
 
 def _consent(ledger: Ledger, record: CallRecord, given: Consent) -> Result:
+    refused = ledger.permission.withdrawn
     ledger = replace(ledger, permission=consent.step(ledger.permission, given, record.sequence))
     if withdraws(given):
         return ledger, (Withdraw(record.logged_at),)
+    if refused:
+        return ledger, (GrantRefused(),) if given.granted else ()
     # A turn never spans two consents: the row that allows its windows is then always written before them.
     return ledger, (Break(ledger.media_ms),)
 

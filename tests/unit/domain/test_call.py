@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain import call
-from streams.domain.call import Action, Break, End, Ledger, Listen, Refuse, Withdraw
+from streams.domain.call import Action, Break, End, GrantRefused, Ledger, Listen, Refuse, Withdraw
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.records import (
     Audio,
@@ -76,6 +76,23 @@ def test_a_withdrawal_counts_however_late_it_comes() -> None:
     ledger, _ = run(record(1, 0, CHUNK), record(2, 200, CHUNK))
     _, actions = call.step(ledger, record(1, 0, WITHDRAWAL))
     assert actions == (Withdraw(AT),)
+
+
+def test_a_grant_after_a_refusal_at_the_start_opens_nothing_and_can_be_counted() -> None:
+    refused = begin(replace(STARTED, consents=(WITHDRAWAL,)))
+    training = replace(GRANT, purpose=Purpose.TRAINING)
+    said = [GRANT, CHUNK, training, replace(training, granted=False), GRANT, GRANT]
+    sequences = [1, 2, 3, 4, 5, 5]  # the last came twice
+    told = [record(at, 0 if at < 3 else 200, body) for at, body in zip(sequences, said, strict=True)]
+    ledger, actions = run(*told, ledger=refused)
+    assert actions == [GrantRefused(), Break(0), GrantRefused(), GrantRefused()]
+    assert ledger.fates == {Fate.NO_CONSENT: 200}
+
+
+def test_a_withdrawal_after_a_refusal_at_the_start_deletes_the_call() -> None:
+    refused = begin(replace(STARTED, consents=(WITHDRAWAL, GRANT)))
+    _, actions = run(record(1, 0, CHUNK), record(2, 200, WITHDRAWAL), ledger=refused)
+    assert actions == [Break(0), Withdraw(AT)]
 
 
 def test_a_chunk_that_came_before_is_a_duplicate() -> None:
