@@ -53,3 +53,18 @@ def looks_personal(reference: str) -> bool:
     text = normalize("NFKC", unquote(reference))
     numbers = (sum(map(str.isdigit, found)) for found in _NUMBER.findall(text))
     return "@" in text or any(digits <= _DIGITS for digits in numbers)
+
+
+_DATE = re.compile(r"20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` is a day of this century and nothing beside it but a time: `2026-11-23`, `2026-11-23 12:00`.
+
+    A phone number could be written so only by grouping it by 4, 2 and 2 into a year from 2000 to 2099, a month and a
+    day that this month has.
+    """
+    try:
+        return _DATE.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False

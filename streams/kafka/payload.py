@@ -8,12 +8,15 @@ from typing import TypeVar
 
 import msgspec
 
-from streams.domain.privacy import looks_personal
+from streams.domain.deadletters import Reason, UnusableError
+from streams.domain.privacy import is_date, looks_personal
 from streams.kafka.envelope import JSON, MAX_NUMBER, Envelope, aware, malformed, printable
 
 T = TypeVar("T")
 
 _PLACE = re.compile(r"`\$(?P<path>[^`]*)`$")
+_REFERENCE = "payload.reference"
+_DATED = (".notice.id", ".notice.version")  #: many a notice is named by the day of its wording
 _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
 
 
@@ -60,11 +63,17 @@ def check(record: object, max_number: int = MAX_NUMBER) -> None:
                 raise malformed(f"{where} must be a probability from 0 to 1")
 
 
-def check_impersonal(record: object, *, beside: str) -> None:
-    """Refuse a text that looks like a phone number or an e-mail address and would be stored; `beside` is let be."""
+def check_impersonal(record: object) -> None:
+    """Refuse a text that looks like a phone number or an e-mail address: it would be stored."""
     for value, where in _leaves(record, "payload"):
-        if isinstance(value, str) and where != beside and looks_personal(value):
-            raise malformed(f"{where} looks like a phone number or an e-mail address; send an opaque id or plain words")
+        if not isinstance(value, str) or (where.endswith(_DATED) and is_date(value)):
+            continue
+        if looks_personal(value):
+            raise UnusableError(
+                Reason.BAD_REFERENCE if where == _REFERENCE else Reason.MALFORMED,
+                f"{where} looks like a phone number (7 to 17 digits by themselves) or an e-mail address;"
+                " send plain words or an opaque id, with a letter right before its digits: v4711-0815",
+            )
 
 
 def _leaves(value: object, where: str) -> Iterator[tuple[object, str]]:
