@@ -50,7 +50,7 @@ _DIGITS = 15 + 2  #: E.164, and the 00 before it
 
 def looks_personal(reference: str) -> bool:
     """Whether `reference` holds what looks like a phone number (7 to 17 digits by themselves) or an e-mail address."""
-    text = normalize("NFKC", unquote(reference))
+    text = _plain(reference)
     numbers = (sum(map(str.isdigit, found)) for found in _NUMBER.findall(text))
     return "@" in text or any(digits <= _DIGITS for digits in numbers)
 
@@ -68,3 +68,16 @@ def is_date(text: str) -> bool:
         return _DATE.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
     except ValueError:
         return False
+
+
+def names_call(text: str, call_id: str) -> bool:
+    """Whether `text` holds the raw call id, in whatever case, width or URL encoding.
+
+    An id of one or two characters would be found in every language and version: it counts where it is the whole text.
+    """
+    pairs = [(said.casefold(), name.casefold()) for said, name in ((text, call_id), (_plain(text), _plain(call_id)))]
+    return any(name in said if len(call_id) > 2 else name == said for said, name in pairs)
+
+
+def _plain(text: str) -> str:
+    return normalize("NFKC", unquote(text))

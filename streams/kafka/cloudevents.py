@@ -87,7 +87,7 @@ def _body(envelope: Envelope) -> CallBody:
     if envelope.type == AUDIO:
         return audio(envelope.media_type(), envelope.value, MAX_CHUNK_MS)
     body: CallBody = from_json(_BODIES[envelope.type], envelope)
-    check_impersonal(body)
+    check_impersonal(body, envelope.key)
     if isinstance(body, Started) and not 1 <= len(body.channels) <= 2:
         raise malformed("payload.channels must name the role of 1 or 2 channels")
     return body
