@@ -355,5 +355,5 @@ def _made(window: Window, model: _Model, outcome: Outcome, heads: Heads, reason:
         outcome=outcome,
         bundle=model.parameters.bundle_sha256,
         heads=heads,
-        reason=None if reason is None else str(reason),
+        reason=reason,
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from streams.domain.unlabelled import Unlabelled
+
 
 class Role(StrEnum):
     """Who is on a channel."""
@@ -159,7 +161,7 @@ class Label:
     outcome: Outcome
     bundle: str  #: sha256 of the bundle
     heads: Heads = field(default_factory=dict)
-    reason: str | None = None
+    reason: Unlabelled | None = None
 
 
 @dataclass(frozen=True, slots=True)

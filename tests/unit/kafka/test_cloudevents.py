@@ -30,6 +30,7 @@ from streams.domain.records import (
     Started,
     Window,
 )
+from streams.domain.unlabelled import Unlabelled
 from streams.kafka import cloudevents as codec
 from streams.ports import Fetched, Outgoing
 
@@ -107,7 +108,7 @@ labels = st.builds(
     st.sampled_from(Outcome),
     hexes,
     heads,
-    st.none() | texts,
+    st.none() | st.sampled_from(Unlabelled),
 )
 escalations = st.builds(
     Escalation,
