@@ -131,7 +131,7 @@ def check(plan: Planned) -> None:
 
 def unscored(started: Started) -> Iterator[str]:
     """Each reason why nothing of the call will be scored, with its remedy."""
-    if Role.CUSTOMER not in started.channels:
+    if Role.CUSTOMER not in started.channels or Role.MIXED in started.channels:
         yield "no channel is certainly the customer's (--channels agent,customer)"
     if started.notice is None:
         yield "no notice was given (--notice ID)"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.numpy import load, save
 
 from services.emotion.features import FEATURE, RATE, names
 from services.emotion.heads import Heads
-from streams.domain import windows
+from streams.domain import overlap, windows
 
 FORMAT = 1
 DEMO = Path(__file__).parent / "bundles" / "demo"
@@ -52,7 +53,7 @@ class Training(_Part, frozen=True):
     windows: int
     speakers: tuple[str, ...]
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
-    segmented: str = "by the corpus"  #: or "by the window rule"
+    segmented: Literal["by the corpus", "by the window rule"] = "by the corpus"
 
 
 class Score(_Part, frozen=True):
@@ -97,8 +98,9 @@ class Bundle:
 
 
 def window_rule() -> str:
-    """Fingerprint of the window rule, as sixteen hex digits."""
-    rule = {name: value for name, value in vars(windows).items() if name.endswith("_MS")}
+    """Fingerprint of the window rule, as sixteen hex digits: of all that decides who speaks and where it is cut."""
+    known = vars(overlap) | vars(windows)
+    rule = {name: value for name, value in known.items() if name.endswith("_MS") or name in {"ONSET", "OFFSET"}}
     return sha256(msgspec.json.encode(rule, order="sorted")).hexdigest()[:16]
 
 
@@ -142,6 +144,12 @@ def _manifest(path: Path, text: bytes) -> Manifest:
         raise BundleError(
             f"{path}: made for features {manifest.feature} at {manifest.rate} Hz,"
             f" here are {FEATURE} at {RATE} Hz; train it again"
+        )
+    # A corpus that brings its own segments never met the rule.
+    if manifest.training.segmented == "by the window rule" and manifest.window_rule != window_rule():
+        raise BundleError(
+            f"{path}: trained on windows cut by window rule {manifest.window_rule}, here is {window_rule()};"
+            " train it again, or run the version of undertone that trained it"
         )
     check_name(manifest.name, f"{path}: name")
     if not all(len(set(classes)) == len(classes) >= 2 for classes in manifest.scheme.heads.values()):

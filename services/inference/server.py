@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -32,11 +33,17 @@ log = logging.getLogger(__name__)
 class InferenceServer:
     """One bundle served. Requests are judged in threads; what they hold in memory together is bounded."""
 
-    def __init__(self, bundle: Bundle, settings: InferenceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: InferenceSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bundle = bundle
         self._settings = settings
         self._metrics = metrics
-        self._pulse = Pulse(settings.liveness)
+        self._pulse = Pulse(settings.liveness, clock)
         self._held = 0  # bytes of the requests that are read, wait or are judged
         self._threads = ThreadPoolExecutor(settings.threads, "judge")
 
@@ -57,9 +64,7 @@ class InferenceServer:
         return app
 
     async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
-        await self._in_thread(warm_up, self._bundle)
-        self._metrics.set("live", 1)
-        self._metrics.set("ready", 1)
+        await self._in_thread(warm_up, self._bundle)  # nothing listens before: a cold service is not ready
         self._pulse.look()
         beating = asyncio.create_task(self._pulse.run())
         yield
@@ -78,11 +83,15 @@ class InferenceServer:
         return _json({"name": "undertone", "version": version("undertone"), "extensions": EXTENSIONS})
 
     async def _live(self, _request: web.Request) -> web.Response:
-        live = self._pulse.live
-        return _json({"live": live}, status=200 if live else 503)
+        return self._health("live")
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        return _json({"ready": True})
+        return self._health("ready")
+
+    def _health(self, question: str, **beside: str) -> web.Response:
+        """Yes or no: a request would wait behind threads that are stuck, so then neither is true."""
+        live = self._pulse.live
+        return _json({**beside, question: live}, status=200 if live else 503)
 
     async def _index(self, _request: web.Request) -> web.Response:
         return _json([{"name": self._bundle.manifest.name, "version": VERSION, "state": "READY", "reason": ""}])
@@ -93,10 +102,12 @@ class InferenceServer:
 
     async def _model_ready(self, request: web.Request) -> web.Response:
         self._check_model(request)
-        return _json({"name": self._bundle.manifest.name, "ready": True})
+        return self._health("ready", name=self._bundle.manifest.name)
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         self._metrics.set("queued_bytes", self._held)
+        for name in ("live", "ready"):
+            self._metrics.set(name, self._pulse.live)
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

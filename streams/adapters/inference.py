@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import groupby
@@ -23,6 +24,7 @@ MAX_WINDOWS = 64  #: a request
 MAX_BYTES = 8 * 1024 * 1024  #: a request, unless a single window is larger
 REFUSALS = {400, 413, 422}  #: about this request; every other failure is about the service and is waited for
 TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5)
+SILENT_S = 5.0  #: without an answer to a request: the service is waited for, though it may yet answer
 MAX_RETRY_AFTER_S = 30
 
 T = TypeVar("T")
@@ -91,14 +93,16 @@ class InferenceClient:
         wanted: Mapping[str, Served],
         *,
         waits_s: tuple[float, float] = (0.1, 5.0),
+        silent_s: float = SILENT_S,
     ) -> None:
         self._address = address.rstrip("/")
         self._metrics = metrics
         self._wanted = wanted
         self._waits_s = waits_s  # first and longest
+        self._silent_s = silent_s
         self._opened: aiohttp.ClientSession | None = None
         self._model: _Model | None = None
-        self.waiting = False  #: whether the last request found no service
+        self._unanswered: set[object] = set()  # requests for which the service is waited for
         self.answered: Callable[[], None] = lambda: None  #: called at every answer: a long batch gets on
 
     async def __aenter__(self) -> Self:
@@ -111,6 +115,11 @@ class InferenceClient:
         """Let go of the connections."""
         if self._opened is not None:
             await self._opened.close()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a request found no service, or has had no answer for a while."""
+        return bool(self._unanswered)
 
     @property
     def _session(self) -> aiohttp.ClientSession:
@@ -147,22 +156,38 @@ class InferenceClient:
     async def _patiently(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
         """Ask until the service answers; None where it refuses the request."""
         wait, longest = self._waits_s
-        while True:
-            try:
-                answer = await self._asked(windows)
-            except (aiohttp.ClientError, TimeoutError, _ServiceError) as error:
-                self._set_waiting(waiting=True)
-                log.warning("waiting for the inference service", extra={"reason": str(error)})
-                await asyncio.sleep(max(wait, getattr(error, "retry_after_s", 0)))
-                wait = min(2 * wait, longest)
-            else:
-                self._set_waiting(waiting=False)
-                self.answered()
-                return answer
+        with self._timely() as late:
+            while True:
+                try:
+                    answer = await self._asked(windows)
+                except (aiohttp.ClientError, TimeoutError, _ServiceError) as error:
+                    late()
+                    log.warning("waiting for the inference service", extra={"reason": str(error)})
+                    await asyncio.sleep(max(wait, getattr(error, "retry_after_s", 0)))
+                    wait = min(2 * wait, longest)
+                else:
+                    self.answered()
+                    return answer
 
-    def _set_waiting(self, *, waiting: bool) -> None:
-        self.waiting = waiting
-        self._metrics.set("waiting", int(waiting), dependency="inference")
+    @contextmanager
+    def _timely(self) -> Iterator[Callable[[], None]]:
+        """Within, a request has its answer in time until it says `late` or the time is over; after it nobody waits."""
+        request = object()
+
+        def late() -> None:
+            self._unanswered.add(request)
+            self._show()
+
+        silent = asyncio.get_running_loop().call_later(self._silent_s, late)
+        try:
+            yield late
+        finally:
+            silent.cancel()
+            self._unanswered.discard(request)
+            self._show()
+
+    def _show(self) -> None:
+        self._metrics.set("waiting", int(self.waiting), dependency="inference")
 
     async def _asked(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
         model = self._model or await self._fetch_model()
@@ -330,5 +355,5 @@ def _made(window: Window, model: _Model, outcome: Outcome, heads: Heads, reason:
         outcome=outcome,
         bundle=model.parameters.bundle_sha256,
         heads=heads,
-        reason=None if reason is None else str(reason),
+        reason=reason,
     )

@@ -77,7 +77,12 @@ class Refuse:
     message: str
 
 
-Action = Break | Listen | Withdraw | End | Refuse
+@dataclass(frozen=True, slots=True)
+class GrantRefused:
+    """A grant came after the refusal that the call started with: it opens nothing and is counted."""
+
+
+Action = Break | Listen | Withdraw | End | Refuse | GrantRefused
 Result = tuple[Ledger, tuple[Action, ...]]
 
 
@@ -174,16 +179,20 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
     allowed_by = consent.in_force(ledger.permission, record.logged_at)
     if allowed_by is None:
         return _count(ledger, Fate.NO_CONSENT, audio.duration_ms), (*actions, Break(at_ms))
-    if Role.CUSTOMER not in ledger.channels:
+    # Beside a mixed channel nobody's role is certain, so nothing of the call is heard until diarization can tell.
+    if Role.CUSTOMER not in ledger.channels or Role.MIXED in ledger.channels:
         fate = Fate.AGENT if ledger.channels == (Role.AGENT,) else Fate.UNKNOWN_ROLE
         return _count(ledger, fate, audio.duration_ms), actions
     return ledger, (*actions, Listen(at_ms, audio, allowed_by, record.logged_at))
 
 
 def _consent(ledger: Ledger, record: CallRecord, given: Consent) -> Result:
+    refused = ledger.permission.withdrawn
     ledger = replace(ledger, permission=consent.step(ledger.permission, given, record.sequence))
     if withdraws(given):
         return ledger, (Withdraw(record.logged_at),)
+    if refused:
+        return ledger, (GrantRefused(),) if given.granted else ()
     # A turn never spans two consents: the row that allows its windows is then always written before them.
     return ledger, (Break(ledger.media_ms),)
 

@@ -18,7 +18,7 @@ class Permission:
 
 
 def begin(started: Started, sequence: int) -> Permission:
-    """The permission that a call starts with."""
+    """The permission that a call starts with; a refusal among its consents is as final as a withdrawal."""
     permission = Permission(notice=started.notice)
     for consent in started.consents:
         permission = step(permission, consent, sequence)

@@ -50,6 +50,34 @@ _DIGITS = 15 + 2  #: E.164, and the 00 before it
 
 def looks_personal(reference: str) -> bool:
     """Whether `reference` holds what looks like a phone number (7 to 17 digits by themselves) or an e-mail address."""
-    text = normalize("NFKC", unquote(reference))
+    text = _plain(reference)
     numbers = (sum(map(str.isdigit, found)) for found in _NUMBER.findall(text))
     return "@" in text or any(digits <= _DIGITS for digits in numbers)
+
+
+_DATE = re.compile(r"20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` is a day of this century and nothing beside it but a time: `2026-11-23`, `2026-11-23 12:00`.
+
+    A phone number could be written so only by grouping it by 4, 2 and 2 into a year from 2000 to 2099, a month and a
+    day that this month has.
+    """
+    try:
+        return _DATE.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def names_call(text: str, call_id: str) -> bool:
+    """Whether `text` holds the raw call id, in whatever case, width or URL encoding.
+
+    An id of one or two characters would be found in every language and version: it counts where it is the whole text.
+    """
+    pairs = [(said.casefold(), name.casefold()) for said, name in ((text, call_id), (_plain(text), _plain(call_id)))]
+    return any(name in said if len(call_id) > 2 else name == said for said, name in pairs)
+
+
+def _plain(text: str) -> str:
+    return normalize("NFKC", unquote(text))

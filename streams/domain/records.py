@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from streams.domain.unlabelled import Unlabelled
+
 MAX_CHUNK_MS = 5_000  #: of one record's audio
 
 
@@ -161,7 +163,7 @@ class Label:
     outcome: Outcome
     bundle: str  #: sha256 of the bundle
     heads: Heads = field(default_factory=dict)
-    reason: str | None = None
+    reason: Unlabelled | None = None
 
 
 @dataclass(frozen=True, slots=True)

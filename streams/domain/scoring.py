@@ -33,8 +33,6 @@ def check_label(label: Label) -> Label:
         raise UnusableError(
             Reason.MALFORMED, "a label has heads and no reason, an abstained or failed one a reason and no heads"
         )
-    if not judged and label.reason not in set(Unlabelled):
-        raise UnusableError(Reason.MALFORMED, f"reason must be one of {', '.join(Unlabelled)}")
     return label
 
 

@@ -7,8 +7,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 
 from streams import topics
-from streams.domain.deadletters import DeadLetter, Reason, UnusableError
-from streams.domain.privacy import looks_personal
+from streams.domain.deadletters import DeadLetter, UnusableError
 from streams.domain.records import (
     MAX_CHUNK_MS,
     Audio,
@@ -90,21 +89,10 @@ def _body(envelope: Envelope) -> CallBody:
     if envelope.type == AUDIO:
         return audio(envelope.media_type(), envelope.value, MAX_CHUNK_MS)
     body: CallBody = from_json(_BODIES[envelope.type], envelope)
-    check_impersonal(body, beside="payload.reference")  # which has a reason of its own
-    if isinstance(body, Started):
-        _check_started(body)
-    return body
-
-
-def _check_started(started: Started) -> None:
-    if not 1 <= len(started.channels) <= 2:
+    check_impersonal(body, envelope.key)
+    if isinstance(body, Started) and not 1 <= len(body.channels) <= 2:
         raise malformed("payload.channels must name the role of 1 or 2 channels")
-    if started.reference is not None and looks_personal(started.reference):
-        raise UnusableError(
-            Reason.BAD_REFERENCE,
-            "payload.reference looks like a phone number or an e-mail address; send an opaque id, "
-            "such as one with a prefix of letters",
-        )
+    return body
 
 
 def encode_call(record: CallRecord, source: str = "/undertone/publish") -> Outgoing:

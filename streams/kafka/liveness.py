@@ -164,6 +164,9 @@ class Liveness:
         waiting = {dependency for dependency, waits in self._waiting.items() if waits()}
         if not self._broker_answers:
             waiting.add(KAFKA)
+        if self.signs.waiting - waiting:  # what was waited is not held against the worker
+            self.progressed()
+            self.advanced()
         self.signs = replace(self.signs, looked_at=self._clock(), waiting=frozenset(waiting))
         found = complaints(self.signs, self._clock())
         if found:

@@ -4,16 +4,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from enum import Enum
 from typing import TypeVar
 
 import msgspec
 
-from streams.domain.privacy import looks_personal
+from streams.domain.deadletters import Reason, UnusableError
+from streams.domain.privacy import is_date, looks_personal, names_call
 from streams.kafka.envelope import JSON, MAX_NUMBER, Envelope, aware, malformed, printable
 
 T = TypeVar("T")
 
 _PLACE = re.compile(r"`\$(?P<path>[^`]*)`$")
+_REFERENCE = "payload.reference"
+_DATED = (".notice.id", ".notice.version")  #: many a notice is named by the day of its wording
 _MISSING = re.compile(r"missing required field `(?P<field>\w+)`")
 
 
@@ -60,11 +64,27 @@ def check(record: object, max_number: int = MAX_NUMBER) -> None:
                 raise malformed(f"{where} must be a probability from 0 to 1")
 
 
-def check_impersonal(record: object, *, beside: str) -> None:
-    """Refuse a text that looks like a phone number or an e-mail address and would be stored; `beside` is let be."""
+def check_impersonal(record: object, call_id: str) -> None:
+    """Refuse a text that leads back to a person: it would be stored."""
     for value, where in _leaves(record, "payload"):
-        if isinstance(value, str) and where != beside and looks_personal(value):
-            raise malformed(f"{where} looks like a phone number or an e-mail address; send an opaque id or plain words")
+        if isinstance(value, str) and not isinstance(value, Enum):  # whose values are ours
+            fault = _fault(value, call_id, dated=where.endswith(_DATED))
+            if fault:
+                raise UnusableError(
+                    Reason.BAD_REFERENCE if where == _REFERENCE else Reason.MALFORMED, f"{where} {fault}"
+                )
+
+
+def _fault(text: str, call_id: str, *, dated: bool) -> str | None:
+    """What is wrong with it and the remedy, without quoting it."""
+    if looks_personal(text) and not (dated and is_date(text)):
+        return (
+            "looks like a phone number (7 to 17 digits by themselves) or an e-mail address;"
+            " send plain words or an opaque id, with a letter right before its digits: v4711-0815"
+        )
+    if names_call(text, call_id):
+        return "holds the call's id, the record's key, which is stored nowhere; send another id or other words"
+    return None
 
 
 def _leaves(value: object, where: str) -> Iterator[tuple[object, str]]:

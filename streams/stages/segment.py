@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import MsgspecError
 
 from streams.domain import call as fold
-from streams.domain.call import Break, Listen, Refuse, Withdraw
+from streams.domain.call import Break, GrantRefused, Listen, Refuse, Withdraw
 from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import Epoch, epoch_at, pseudonym, window_id
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, Started, Window
@@ -203,6 +203,7 @@ class Segment:
         missing = live.ledger.missing
         live.ledger, actions = fold.step(live.ledger, said)
         self._metrics.count("records_missing", live.ledger.missing - missing)
+        self._metrics.count("grants_refused", actions.count(GrantRefused()))
         live.queue.append(Item(offset + 1, live.ledger, actions, opens=isinstance(said.body, Consent)))
         for action in actions:
             if isinstance(action, Withdraw):
@@ -217,7 +218,7 @@ class Segment:
             raise UnusableError(Reason.CALL_ID_REUSED, "this call id was used before: give each call an id of its own")
         if isinstance(said.body, Audio):
             self._metrics.count("audio_ms", said.body.duration_ms, role=Role.CUSTOMER, fate=Fate.AFTER_END)
-        elif isinstance(said.body, Consent):
+        elif isinstance(said.body, Consent) and said.body.granted:
             self._metrics.count("grants_refused")
 
     def _pass_time(self, part: _Partition, batch: Batch) -> None:

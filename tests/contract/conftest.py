@@ -1,6 +1,7 @@
 """One record of every type, told as the domain has it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from streams.domain.records import (
     Started,
     Window,
 )
+from streams.domain.unlabelled import Unlabelled
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 CALL = "call-2026-0001"
@@ -52,12 +54,11 @@ def call() -> list[CallRecord]:
 @pytest.fixture(scope="session")
 def derived() -> Mapping[str, object]:
     """File name -> a record that the project itself writes."""
+    label = Label(WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, Outcome.LABELLED, BUNDLE, HEADS)
     return {
         "window": Window(WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, 8000, RAMP),
-        "label": Label(WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, Outcome.LABELLED, BUNDLE, HEADS),
-        "label-abstained": Label(
-            WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, Outcome.ABSTAINED, BUNDLE, {}, "too_noisy"
-        ),
+        "label": label,
+        "label-abstained": replace(label, outcome=Outcome.ABSTAINED, heads={}, reason=Unlabelled.UNVOICED),
         "escalation": Escalation(
             id="7d9f6f0e-2f3b-5b8a-8a55-0d5c6b7a8f22",
             call=PSEUDONYM,

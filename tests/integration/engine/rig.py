@@ -129,7 +129,7 @@ class Rig:
         return sum(writer == name for _, writer in self._lines())
 
     def notes(self, event: str) -> list[tuple[int, int]]:
-        """For each batch that has `begun` or `ended`: its records and the bytes queued then; each time partitions were `lost`."""
+        """For each batch that `begun` or `ended`: its records and the bytes queued; how many partitions were `lost`."""
         lines = [line.split() for line in self._text().splitlines() if line.startswith("#")]
         return [(int(records), int(queued)) for _, what, _, records, queued in lines if what == event]
 

@@ -26,10 +26,11 @@ Answer = Callable[[], web.Response]
 
 @asynccontextmanager
 async def asking(
-    address: object, wanted: Mapping[str, Served] | None = None
+    address: object, wanted: Mapping[str, Served] | None = None, silent_s: float = 60
 ) -> AsyncIterator[tuple[InferenceClient, CollectorRegistry]]:
-    registry = CollectorRegistry()
-    async with InferenceClient(str(address), Metrics(registry), wanted or {}, waits_s=(0.01, 0.05)) as client:
+    registry, waits_s = CollectorRegistry(), (0.01, 0.05)
+    client = InferenceClient(str(address), Metrics(registry), wanted or {}, waits_s=waits_s, silent_s=silent_s)
+    async with client:
         yield client, registry
 
 
@@ -44,6 +45,29 @@ def first_answering(answers: Iterator[Answer]) -> Middleware:
         return await handler(request) if answer is None else answer()
 
     return middleware
+
+
+def deaf_until(heard: asyncio.Event) -> Middleware:
+    """A middleware that takes infer requests and says nothing for as long as `heard` is not set."""
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path.endswith("/infer"):
+            await heard.wait()
+        return await handler(request)
+
+    return middleware
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+def shown(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("undertone_waiting", {"dependency": "inference"})
 
 
 def outcomes(labels: list[Label]) -> list[tuple[Outcome, str | None]]:
@@ -103,12 +127,65 @@ async def test_a_service_that_is_down_is_waited_for(serving: Serving, demo: Bund
     port = free_port()
     async with asking(f"http://127.0.0.1:{port}") as (client, registry):
         asked = asyncio.create_task(client.label([window()]))
-        while not client.waiting:
-            await asyncio.sleep(0.01)
-        assert registry.get_sample_value("undertone_waiting", {"dependency": "inference"}) == 1
+        await until(lambda: client.waiting)
+        assert shown(registry) == 1
         async with serving(demo, port):
             assert outcomes(await asked) == [(Outcome.LABELLED, None)]
-        assert registry.get_sample_value("undertone_waiting", {"dependency": "inference"}) == 0
+        assert not client.waiting
+        assert shown(registry) == 0
+
+
+async def test_a_service_that_takes_a_request_and_is_silent_is_waited_for_and_its_late_answer_counts(
+    serving: Serving, demo: Bundle, window: Windows
+) -> None:
+    heard = asyncio.Event()
+    async with (
+        serving(demo, 0, deaf_until(heard)) as server,
+        asking(server.make_url("/"), silent_s=0.05) as (client, registry),
+    ):
+        asked = asyncio.create_task(client.label([window()]))
+        await until(lambda: client.waiting)
+        assert shown(registry) == 1
+        heard.set()
+        assert outcomes(await asked) == [(Outcome.LABELLED, None)]
+        assert not client.waiting
+        assert shown(registry) == 0
+
+
+async def test_a_service_that_takes_connections_and_never_says_a_word_is_waited_for(window: Windows) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    deaf = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = deaf.sockets[0].getsockname()[1]
+    async with deaf, asking(f"http://127.0.0.1:{port}", silent_s=0.05) as (client, _):
+        asked = asyncio.create_task(client.label([window()]))
+        await until(lambda: client.waiting)
+        asked.cancel()
+        await asyncio.wait((asked,))
+
+
+async def test_who_gives_up_a_request_waits_no_more(window: Windows) -> None:
+    async with asking(f"http://127.0.0.1:{free_port()}") as (client, registry):
+        asked = asyncio.create_task(client.label([window()]))
+        await until(lambda: client.waiting)
+        asked.cancel()
+        await asyncio.wait((asked,))
+        assert not client.waiting
+        assert shown(registry) == 0
+
+
+async def test_one_of_two_requests_that_is_given_up_leaves_the_other_waited_for(window: Windows) -> None:
+    async with asking(f"http://127.0.0.1:{free_port()}") as (client, _):
+        first, second = (asyncio.create_task(client.label([window(at)])) for at in (0, 3000))
+        await until(lambda: len(client._unanswered) == 2)
+        first.cancel()
+        await asyncio.wait((first,))
+        assert client.waiting
+        second.cancel()
+        await asyncio.wait((second,))
+        assert not client.waiting
 
 
 async def test_a_service_that_is_busy_failing_or_garbled_is_asked_again(

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -7,8 +8,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from prometheus_client import CollectorRegistry
 
 from services.emotion.bundle import Bundle
+from services.inference.pulse import STUCK_S
+from services.inference.server import InferenceServer
+from services.inference.settings import InferenceSettings
+from services.standalone.places import free_port
+from streams.metrics import Metrics
 
 Serving = Callable[..., AbstractAsyncContextManager[TestServer]]
 INFER = "/v2/models/demo/infer"
@@ -60,6 +67,51 @@ async def test_a_service_touches_its_liveness_file_as_long_as_its_event_loop_run
         os.utime(file, (0, 0))
         while not file.stat().st_mtime:
             await asyncio.sleep(0.01)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_threads_that_are_stuck_are_neither_live_nor_ready_until_they_get_on(demo: Bundle) -> None:
+    clock = Clock()
+    registry = CollectorRegistry()
+    server = InferenceServer(demo, InferenceSettings(allow_demo_bundle=True), Metrics(registry), clock)
+    paths = ("/v2/health/live", "/v2/health/ready", "/v2/models/demo/ready")
+    async with TestServer(server.app()) as served, aiohttp.ClientSession() as session:
+
+        async def seen() -> tuple[list[int], list[bool], list[float | None]]:
+            responses = [await session.get(served.make_url(path)) for path in paths]
+            said = [value for response in responses for value in (await response.json()).values() if value != "demo"]
+            await session.get(served.make_url("/metrics"))
+            gauges = [registry.get_sample_value(f"undertone_{name}") for name in ("live", "ready")]
+            return [response.status for response in responses], said, gauges
+
+        assert await seen() == ([200] * 3, [True] * 3, [1, 1])
+        with server._pulse.working():
+            clock.now += STUCK_S
+            assert await seen() == ([503] * 3, [False] * 3, [0, 0])
+        assert await seen() == ([200] * 3, [True] * 3, [1, 1])
+
+
+async def test_nobody_is_told_ready_before_the_bundle_is_warm(demo: Bundle) -> None:
+    server = InferenceServer(demo, InferenceSettings(allow_demo_bundle=True, threads=1), Metrics(CollectorRegistry()))
+    cold, port = threading.Event(), free_port()
+    server._threads.submit(cold.wait)  # warming up comes after it
+    served = TestServer(server.app(), port=port)
+    starting = asyncio.create_task(served.start_server())
+    async with aiohttp.ClientSession() as session:
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(f"http://127.0.0.1:{port}/v2/health/ready")
+        cold.set()
+        await starting
+        assert (await session.get(f"http://127.0.0.1:{port}/v2/health/ready")).status == 200
+    await served.close()
 
 
 async def _until(status: int, ask: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain import call
-from streams.domain.call import Action, Break, End, Ledger, Listen, Refuse, Withdraw
+from streams.domain.call import Action, Break, End, GrantRefused, Ledger, Listen, Refuse, Withdraw
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.records import (
     Audio,
@@ -76,6 +76,23 @@ def test_a_withdrawal_counts_however_late_it_comes() -> None:
     ledger, _ = run(record(1, 0, CHUNK), record(2, 200, CHUNK))
     _, actions = call.step(ledger, record(1, 0, WITHDRAWAL))
     assert actions == (Withdraw(AT),)
+
+
+def test_a_grant_after_a_refusal_at_the_start_opens_nothing_and_can_be_counted() -> None:
+    refused = begin(replace(STARTED, consents=(WITHDRAWAL,)))
+    training = replace(GRANT, purpose=Purpose.TRAINING)
+    said = [GRANT, CHUNK, training, replace(training, granted=False), GRANT, GRANT]
+    sequences = [1, 2, 3, 4, 5, 5]  # the last came twice
+    told = [record(at, 0 if at < 3 else 200, body) for at, body in zip(sequences, said, strict=True)]
+    ledger, actions = run(*told, ledger=refused)
+    assert actions == [GrantRefused(), Break(0), GrantRefused(), GrantRefused()]
+    assert ledger.fates == {Fate.NO_CONSENT: 200}
+
+
+def test_a_withdrawal_after_a_refusal_at_the_start_deletes_the_call() -> None:
+    refused = begin(replace(STARTED, consents=(WITHDRAWAL, GRANT)))
+    _, actions = run(record(1, 0, CHUNK), record(2, 200, WITHDRAWAL), ledger=refused)
+    assert actions == [Break(0), Withdraw(AT)]
 
 
 def test_a_chunk_that_came_before_is_a_duplicate() -> None:
@@ -149,6 +166,17 @@ def test_a_mixed_channel_is_accepted_counted_and_not_heard() -> None:
     assert ledger.fates == {Fate.UNKNOWN_ROLE: 400}
 
 
+@pytest.mark.parametrize(
+    "channels",
+    [(Role.CUSTOMER, Role.MIXED), (Role.MIXED, Role.CUSTOMER), (Role.AGENT, Role.MIXED), (Role.MIXED, Role.MIXED)],
+)
+def test_a_call_with_a_mixed_channel_is_not_heard_on_the_other_channel_either(channels: tuple[Role, ...]) -> None:
+    mixed = begin(replace(STARTED, channels=channels))
+    ledger, actions = run(record(1, 0, CHUNK), record(2, 300, CHUNK), record(3, 500, Ended("completed")), ledger=mixed)
+    assert actions == [Break(200), Break(500), End()]
+    assert ledger.fates == {Fate.UNKNOWN_ROLE: 400, Fate.GAP: 100}
+
+
 def test_a_call_begins_with_started_and_nothing_else() -> None:
     with pytest.raises(UnusableError) as refused:
         call.begin(record(0, 0, CHUNK), call="p", epoch="e")
@@ -161,20 +189,15 @@ def test_two_channels_may_not_hold_the_same_person(role: Role) -> None:
         begin(replace(STARTED, channels=(role, role)))
 
 
-def test_two_channels_of_which_nobody_knows_who_is_on_them_are_mixed() -> None:
-    unknown = begin(replace(STARTED, channels=(Role.MIXED, Role.MIXED)))
-    ledger, actions = run(record(1, 0, CHUNK), ledger=unknown)
-    assert actions == []
-    assert ledger.fates == {Fate.UNKNOWN_ROLE: 200}
-
-
 bodies = st.sampled_from([CHUNK, Gap(300, "lost"), GRANT, STARTED, replace(CHUNK, rate=16000)])
 records = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 2000), bodies, st.integers(0, 60)), max_size=20)
 
 
-@given(records)
-def test_shared_fates_and_heard_audio_account_for_all_media_time(said: list[tuple[int, int, CallBody, int]]) -> None:
-    ledger, heard = begin(), 0
+@given(st.sampled_from([STARTED, replace(STARTED, channels=(Role.CUSTOMER, Role.MIXED))]), records)
+def test_shared_fates_and_heard_audio_account_for_all_media_time(
+    started: Started, said: list[tuple[int, int, CallBody, int]]
+) -> None:
+    ledger, heard = begin(started), 0
     clock = 0
     for sequence, media_ms, body, seconds in said:
         clock += seconds

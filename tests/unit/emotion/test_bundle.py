@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from services.emotion.bundle import DEMO, MANIFEST, WEIGHTS, BundleError, load_bundle, save_bundle
+from services.emotion.bundle import DEMO, MANIFEST, WEIGHTS, BundleError, load_bundle, save_bundle, window_rule
+from streams.domain import overlap, windows
 from streams.domain.schemes import EMODB
 
 
@@ -93,6 +95,7 @@ def test_the_digest_covers_both_files(copy: Path) -> None:
         (lambda it: it.pop("limits"), r"bundle\.json: .*limits"),
         (lambda it: it.update(feature="functionals-0"), r"bundle\.json: made for features functionals-0"),
         (lambda it: it.update(rate=16000), r"bundle\.json: made for features functionals-1 at 16000 Hz"),
+        (lambda it: it["training"].update(segmented="somehow"), r"bundle\.json: .*segmented"),
         (lambda it: it.update(name="../etc"), r"bundle\.json: name must be letters"),
         (lambda it: it["scheme"].update(heads={}), r"bundle\.json: .*no heads"),
         (lambda it: it["scheme"]["heads"].update({"category.full": ["a", "a"]}), "two or more different classes"),
@@ -106,6 +109,39 @@ def test_a_bad_manifest_is_refused_with_its_file_and_fault(
     edit(copy, change)
     with pytest.raises(BundleError, match=complaint):
         load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (overlap, "FRAME_MS"),
+        (overlap, "OVERLAP_MS"),
+        (overlap, "ONSET"),
+        (overlap, "OFFSET"),
+        (windows, "MIN_WINDOW_MS"),
+        (windows, "TURN_SILENCE_MS"),
+        (windows, "CUT_AT_MS"),
+    ],
+)
+def test_whatever_changes_where_a_window_begins_or_ends_is_another_window_rule(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    before = window_rule()
+    monkeypatch.setattr(module, name, getattr(module, name) * 2)
+    assert window_rule() != before
+
+
+def test_a_bundle_whose_windows_another_rule_made_is_refused_with_the_remedy(copy: Path) -> None:
+    edit(copy, lambda it: it["training"].update(segmented="by the window rule"))
+    load_bundle(copy)
+    edit(copy, lambda it: it.update(window_rule="0" * 16))
+    with pytest.raises(BundleError, match=r"bundle\.json: .* window rule 0{16}, here is .*; train it again"):
+        load_bundle(copy)
+
+
+def test_a_bundle_whose_corpus_brought_its_segments_never_met_the_rule_and_loads(copy: Path) -> None:
+    edit(copy, lambda it: it.update(window_rule="0" * 16))
+    assert load_bundle(copy).manifest.training.segmented == "by the corpus"
 
 
 @pytest.mark.parametrize(

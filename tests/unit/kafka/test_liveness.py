@@ -138,6 +138,22 @@ def test_a_declared_wait_is_shown(metrics: Metrics, clock: Clock) -> None:
     assert worker.ready
 
 
+def test_the_time_that_was_waited_is_not_held_against_the_worker(metrics: Metrics, clock: Clock) -> None:
+    waits = True
+    worker = Liveness(metrics, file=None, waiting={"postgres": lambda: waits}, clock=clock)
+    worker.signs = moved(worker.signs, {0: Position(committed=5, end=9)}, clock.now)
+    worker.look()
+    clock.now += 10 * liveness.MOVED_S
+    worker.look()
+    waits = False
+    worker.look()
+    assert worker.live
+    clock.now += liveness.MOVED_S
+    worker.progressed()
+    worker.look()
+    assert not worker.live
+
+
 def test_a_rebalance_forgets_where_the_partitions_stood(metrics: Metrics, clock: Clock) -> None:
     worker = Liveness(metrics, file=None, clock=clock)
     worker.signs = moved(worker.signs, {0: Position(1, 9)}, clock.now)

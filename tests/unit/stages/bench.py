@@ -56,6 +56,7 @@ class Bench:
         self.stage = self.start()
 
     def start(self) -> Segment:
+        self.registry = CollectorRegistry()
         return Segment(
             epochs=(EPOCH,),
             use_cases={"demo"},
@@ -64,7 +65,7 @@ class Bench:
             sender=self.topics,
             letters=self.letters,
             activity=Loudness(),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(self.registry),
             clock=lambda: self.now,
             checkpoint_interval_s=1e-9,
         )
@@ -87,6 +88,9 @@ class Bench:
     def fates(self, call_id: str = "a") -> dict[str, dict[str, int]]:
         fates = self.tables.calls[pseudonym(EPOCH, call_id)].fates
         return {channel: dict(ms) for channel, ms in fates.items()}
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"undertone_{name}_total", labels)
 
 
 def chunks(marks: str, *, chunk_ms: int, seed: int = 0) -> list[Audio]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from unit.stages.bench import EPOCH, GRANT, STARTED, Bench, call, chunks, publish
 
@@ -67,6 +68,37 @@ def test_a_chunk_that_lost_whole_milliseconds_leaves_a_gap_of_them() -> None:
     assert sum(fates(bench).values()) == len(TALK) * 500
 
 
+def declared(records: list[CallRecord], change: Callable[[Audio], Audio]) -> list[CallRecord]:
+    """The call with its chunks declared as something else."""
+    bodies = [change(each.body) if isinstance(each.body, Audio) else each.body for each in records]
+    return [replace(each, body=body) for each, body in zip(records, bodies, strict=True)]
+
+
+def swapped(chunk: Audio) -> Audio:
+    return replace(chunk, data=np.frombuffer(chunk.data, "<i2").astype(">i2").tobytes())
+
+
+def test_samples_of_another_byte_order_than_declared_are_taken_for_whatever_they_sound_like() -> None:
+    quiet = call("-" * 8)
+    assert fates(heard(quiet)) == {"silence": 4000}
+    bench = heard(declared(quiet, swapped))
+    assert bench.letters.letters == []
+    assert fates(bench) == {"overlap": 4000}  # noise on both channels
+
+
+def test_samples_of_a_lower_rate_than_declared_end_too_soon_and_leave_gaps() -> None:
+    bench = heard(declared(call("-" * 8), lambda chunk: replace(chunk, rate=16_000)))
+    assert bench.letters.letters == []
+    assert fates(bench) == {"silence": 2000, "gap": 2000}
+
+
+def test_samples_of_a_higher_rate_than_declared_end_too_late_and_make_the_next_ones_late() -> None:
+    records = [replace(each, media_ms=each.media_ms // 2) for each in call("-" * 8)]
+    bench = heard(records)
+    assert bench.letters.letters == []
+    assert fates(bench) == {"silence": 2000, "late": 2000}
+
+
 @pytest.mark.parametrize("rate", [16_000, 8_000])
 def test_another_rate_or_number_of_channels_within_a_call_is_a_dead_letter(rate: int) -> None:
     records = call(TALK, chunk_ms=100)
@@ -112,9 +144,20 @@ def test_lost_records_are_a_gap() -> None:
 
 def test_audio_after_the_end_is_counted_and_changes_nothing() -> None:
     records = call(TALK)
-    after = replace(records[-2], sequence=len(records), media_ms=len(TALK) * 500)
+    after = replace(records[-3], sequence=len(records), media_ms=len(TALK) * 500)
     bench, calm = heard([*records, after]), heard(records)
     assert (fates(bench), spans(bench)) == (fates(calm), spans(calm))
+    assert bench.counted("audio_ms", role="customer", fate="after_end") == 200
+    assert calm.counted("audio_ms", role="customer", fate="after_end") == 0
+    assert bench.letters.letters == []
+
+
+def test_a_grant_after_a_withdrawal_is_counted_and_opens_nothing() -> None:
+    records = call(TALK)
+    withdrawn = replace(records[SPOIL], body=replace(GRANT, granted=False))
+    bench = heard([*records[:SPOIL], withdrawn, replace(records[SPOIL + 1], body=GRANT), *records[SPOIL + 2 :]])
+    assert bench.counted("grants_refused") == 1
+    assert (spans(bench), bench.tables.calls) == ([], {})
     assert bench.letters.letters == []
 
 

@@ -12,7 +12,7 @@ from unit.stages.bench import AT, EPOCH, GRANT, STARTED, Bench, call, publish
 from streams.adapters.memory_topics import MemoryDeadLetters
 from streams.domain.deadletters import Reason
 from streams.domain.privacy import pseudonym
-from streams.domain.records import CallRecord
+from streams.domain.records import CallRecord, Role
 from streams.ports import Batch
 from streams.topics import CALLS
 
@@ -45,6 +45,17 @@ def test_without_consent_nothing_is_heard_and_everything_is_counted() -> None:
     bench.handle(publish(bench, call(TALK, started=replace(STARTED, consents=()))))
     assert bench.windows() == {}
     assert bench.fates()["1 customer"] == {"no_consent": len(TALK) * 500}
+
+
+@pytest.mark.parametrize("beside", [0, 1])
+def test_a_call_declared_mixed_on_one_channel_is_counted_and_nothing_of_it_is_scored(beside: int) -> None:
+    bench = Bench()
+    channels = (Role.MIXED, Role.CUSTOMER) if beside else (Role.CUSTOMER, Role.MIXED)
+    bench.stage._activity = None  # type: ignore[assignment]  # who hears, fails
+    bench.handle(publish(bench, call(TALK, started=replace(STARTED, channels=channels))))
+    assert bench.windows() == {}
+    assert list(bench.fates().values()) == [{"unknown_role": len(TALK) * 500}] * 2
+    assert bench.letters.letters == []
 
 
 def test_a_withdrawal_deletes_the_call_and_later_records_open_nothing() -> None:
