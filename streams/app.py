@@ -49,8 +49,8 @@ _CONSUMER: Mapping[str, Any] = {
     "fetch_min_bytes": 64 * topics.KIB,
     "fetch_max_wait_ms": 100,
     "max_partition_fetch_bytes": 1024 * topics.KIB,
-    "session_timeout_ms": 10_000,
-    "heartbeat_interval_ms": 2_000,
+    "session_timeout_ms": 6_000,  # the least that a broker allows as it is shipped: how long a killed worker is missed
+    "heartbeat_interval_ms": 1_500,
     "max_poll_interval_ms": 120_000,
     "metadata_max_age_ms": 10_000,  # partitions that were added are known before calls land on them
 }

@@ -15,6 +15,9 @@ from streams.domain.records import Audio, CallRecord, Consent, Ended, Gap, Purpo
 from streams.domain.windows import Fate
 
 IDLE = timedelta(seconds=30)  #: without a record: the turns finish, consent and state stay
+#: Of the log's time, after which a turn ends, for it holds the commit back. Speech is cut after 15 s of media time, so
+#: only a publisher who is far slower than speech gets there.
+OPEN_TURN = IDLE
 IDLE_END = timedelta(minutes=15)  #: without a record: the call is over
 
 

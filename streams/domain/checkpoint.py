@@ -5,11 +5,12 @@ the few milliseconds before the next frame, those from `offset` on are folded.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from streams.domain.call import Ledger
 from streams.domain.hearing import Hearing, needs_from
 
-SPACING_MS = 500  #: points closer than this add memory and save nothing
+SPACING_MS = 500  #: points closer than this, in media time and the log's, add memory and save nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Point:
     activity: tuple[bytes, ...]
     offset: int
     audio_offset: int
+    turn_at: datetime | None = None  #: the log's time at which the oldest open turn began
 
 
 def remember(points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
@@ -28,7 +30,15 @@ def remember(points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
     needed = needs_from(point.hearing)
     if needed is None:
         return (point,)
-    if not points or point.hearing.heard_ms - points[-1].hearing.heard_ms >= SPACING_MS:
+    if not points or _far(point, points[-1]):
         points = (*points, point)
     late_enough = [index for index, kept in enumerate(points) if kept.hearing.heard_ms <= needed]
     return points[late_enough[-1] :] if late_enough else points
+
+
+def _far(point: Point, last: Point) -> bool:
+    spacing = timedelta(milliseconds=SPACING_MS)
+    return (
+        point.hearing.heard_ms - last.hearing.heard_ms >= SPACING_MS
+        or point.ledger.last_at - last.ledger.last_at >= spacing
+    )

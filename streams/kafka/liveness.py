@@ -1,7 +1,7 @@
 """Whether a worker is alive: not that it answers, but that it gets on, or waits for something that it named.
 
 Live: the event loop is not blocked, the consumer fetched in the last minute, no rebalance has lasted two, and every
-partition is at its end or had its *broker-committed* offset move in the last minute. A worker that waits for what it
+partition is at its end or had its *broker-committed* offset move in the last 75 s. A worker that waits for what it
 depends on is live and not ready. The verdict is a file's age: whoever reads it needs no answer from the worker.
 """
 
@@ -17,7 +17,7 @@ from streams.metrics import Metrics
 
 LOOP_LAG_S = 5.0
 FETCH_S = 60.0
-MOVED_S = 60.0
+MOVED_S = 75.0  #: a turn may hold a commit back for 30 s, and the idle limit for 30 more
 REBALANCING_S = 120.0
 TOUCH_S = 1.0
 ASK_S = 5.0  #: between two questions to the broker

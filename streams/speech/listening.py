@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from streams.domain import hearing as fold
-from streams.domain.call import Listen
+from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame
 from streams.domain.records import Role
@@ -30,8 +30,11 @@ class Spoken:
 class Listening:
     """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed."""
 
-    def __init__(self, hearing: Hearing, activity: tuple[bytes, ...] | None = None) -> None:
+    def __init__(
+        self, hearing: Hearing, activity: tuple[bytes, ...] | None = None, turn_at: datetime | None = None
+    ) -> None:
         self.hearing = hearing
+        self.turn_at = turn_at  #: the log's time of the chunk in which the oldest open turn begins
         self.activity = activity or (START,) * len(hearing.roles)
         self.tape = Tape()
         self._rate = 0
@@ -50,20 +53,19 @@ class Listening:
             raise LookupError("no audio: a run has not begun")
         return chunk.offset
 
-    @property
-    def turn_at(self) -> datetime | None:
-        """The log's time of the chunk in which the oldest open turn begins; None where none is open."""
-        needed = fold.needs_from(self.hearing)
-        chunk = None if needed is None else self.tape.at(needed)
-        return chunk.logged_at if chunk else None
-
     def stop(self, at_ms: int) -> list[Spoken]:
         """End the run of audio: every open turn is over."""
         self.hearing, cuts = fold.finish(self.hearing, at_ms)
         windows = self._windows(cuts)
         self.tape.cut()
+        self.turn_at = None
         self.activity = (START,) * len(self.activity)
         return windows
+
+    def cut_short(self, chunk: Listen) -> list[Spoken]:
+        """End the turn that has been open for too long by the log's time of the chunk that comes next."""
+        began = self.turn_at
+        return self.stop(chunk.at_ms) if began is not None and chunk.logged_at - began >= OPEN_TURN else []
 
     def refill(self, chunk: Listen, offset: int) -> None:
         """Take audio from before a checkpoint, where the next frame begins; pass by what was late or came twice."""
@@ -88,8 +90,14 @@ class Listening:
         self.activity = tuple(activity.state for activity in heard)
         windows = self._windows(cuts)
         needed = fold.needs_from(self.hearing)
+        self.turn_at = None if needed is None else self._logged_at(needed)
         self.tape.forget(self.context_ms if needed is None else min(needed, self.context_ms))
         return windows
+
+    def _logged_at(self, media_ms: int) -> datetime | None:
+        """The log's time of a chunk; of one from before a restart, which is not on the tape, it is known already."""
+        chunk = self.tape.at(media_ms)
+        return chunk.logged_at if chunk else self.turn_at
 
     def _append(self, chunk: Listen, offset: int) -> None:
         end_ms = chunk.at_ms + chunk.audio.duration_ms
@@ -120,13 +128,13 @@ class Listening:
 
 def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) -> list[list[Spoken]]:
     """Hear one chunk of each of many calls (with its record's offset) in one batch; their windows, call by call."""
-    windows: list[list[Spoken]] = [[] for _ in chunks]
+    windows = [listening.cut_short(chunk) for listening, chunk, _ in chunks]
     for rate in {chunk.audio.rate for _, chunk, _ in chunks}:
         group = [index for index, (_, chunk, _) in enumerate(chunks) if chunk.audio.rate == rate]
         loaded = [chunks[index][0].load(chunks[index][1], chunks[index][2]) for index in group]
         heard = iter(model.hear(rate, [stretch for stretches in loaded for stretch in stretches]))
         for index, stretches in zip(group, loaded, strict=True):
-            windows[index] = chunks[index][0].take([next(heard) for _ in stretches])
+            windows[index] += chunks[index][0].take([next(heard) for _ in stretches])
     return windows
 
 

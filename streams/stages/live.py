@@ -38,6 +38,7 @@ class Live:
     listening: Listening
     epoch: Epoch
     resume_offset: int = 0  #: records below it were folded before the restart
+    refilled: int = -1  #: the highest sequence among those that came again
     saved: int = 0  #: `next_offset` in Postgres
     next_offset: int = 0  #: after the last record taken in
     points: tuple[Point, ...] = ()
@@ -53,6 +54,9 @@ class Live:
 
     def refill(self, record: CallRecord) -> None:
         """Take in again what was folded before the restart: its last milliseconds are the next frame's first."""
+        if record.sequence <= self.refilled:
+            return  # the fold dropped it as well
+        self.refilled = record.sequence
         if isinstance(record.body, Audio) and self.listening.hearing.consent_seq is not None:
             chunk = Listen(record.media_ms, record.body, self.listening.hearing.consent_seq, record.logged_at)
             self.listening.refill(chunk, self.next_offset - 1)
@@ -62,7 +66,7 @@ class Live:
         hearing = self.listening.hearing
         offset = item.next_offset
         audio_offset = offset if hearing.consent_seq is None else self.listening.oldest_offset
-        point = Point(item.ledger, hearing, self.listening.activity, offset, audio_offset)
+        point = Point(item.ledger, hearing, self.listening.activity, offset, audio_offset, self.listening.turn_at)
         self.points = remember(self.points, point)
 
     @property
@@ -115,7 +119,7 @@ def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:
     epoch = next(epoch for epoch in epochs if epoch.id == point.ledger.epoch)
     return Live(
         ledger=point.ledger,
-        listening=Listening(point.hearing, point.activity),
+        listening=Listening(point.hearing, point.activity, point.turn_at),
         epoch=epoch,
         resume_offset=point.offset,
         saved=stored.next_offset,

@@ -1,5 +1,6 @@
 """A call's state as the running version wrote it is read by the next one: golden bytes, in msgpack."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from streams.domain.overlap import Frame
 from streams.domain.records import Consent, Notice, Purpose, Role
 from streams.domain.windows import Fate
 
-GOLDEN = Path(__file__).parent / "golden" / "state.msgpack.hex"
+GOLDEN = Path(__file__).parent / "golden"
+EARLIER = GOLDEN / "state-1.msgpack.hex"  #: without `turn_at`
+NOW = GOLDEN / "state-2.msgpack.hex"
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROLES = (Role.AGENT, Role.CUSTOMER)
 
@@ -40,13 +43,14 @@ def point() -> Point:
     heard = hearing.resume(hearing.silent(ROLES), at_ms=0, consent_seq=0)
     for number, probability in enumerate([(0.9, 0.1), (0.1, 0.9), (0.1, 0.9), (0.9, 0.9)]):
         heard, _ = hearing.step(heard, Frame(number * 32, number * 32 + 32, probability, (10, 20)))
-    return Point(ledger, heard, (b"\0" * 8, b"\1" * 8), offset=7, audio_offset=6)
+    return Point(ledger, heard, (b"\0" * 8, b"\1" * 8), offset=7, audio_offset=6, turn_at=AT)
 
 
 def test_the_state_that_an_earlier_version_wrote_is_read() -> None:
-    assert msgspec.msgpack.decode(bytes.fromhex(GOLDEN.read_text()), type=Point) == point()
+    assert msgspec.msgpack.decode(bytes.fromhex(EARLIER.read_text()), type=Point) == replace(point(), turn_at=None)
+    assert msgspec.msgpack.decode(bytes.fromhex(NOW.read_text()), type=Point) == point()
 
 
 def test_the_state_is_written_as_before() -> None:
     # Where this fails, give new fields defaults and keep the old golden bytes beside the new ones.
-    assert msgspec.msgpack.encode(point(), order="deterministic").hex() == GOLDEN.read_text().strip()
+    assert msgspec.msgpack.encode(point(), order="deterministic").hex() == NOW.read_text().strip()

@@ -120,7 +120,7 @@ class Partition(RuleBasedStateMachine):
         call = self.calls[name]
         self.publish(name, sound(who, ms, call.channels, call.sequence % 500))
 
-    @rule(name=names, ms=lengths, what=st.integers(0, 6))
+    @rule(name=names, ms=lengths, what=st.integers(0, 7))
     def go_wrong(self, name: str, ms: int, what: int) -> None:
         call = self.calls[name]
         match what:
@@ -138,6 +138,9 @@ class Partition(RuleBasedStateMachine):
                 self.publish(name, sound("c", ms, "c" if len(call.channels) == 2 else "ac", 4))
             case 5:
                 self.publish(name, Gap(ms, "paused"))
+            case 6:  # numbered anew, while its media clock runs on
+                told = sound("c", ms, call.channels, 5)
+                self.append(name, CallRecord(name, call.sequence // 2, call.media_ms, self.clock.now, told))
             case _:
                 record = encode_call(CallRecord(name, 0, 0, self.clock.now, Ended("completed")))
                 self.log.append(self.topics.append(replace(record, headers=record.headers[1:])))

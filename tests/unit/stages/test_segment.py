@@ -166,6 +166,45 @@ def test_a_chunk_that_came_twice_before_a_crash_does_not_stop_the_restart() -> N
     assert [(start, end) for start, end, _, _ in bench.windows().values()] == [(0, 5000)]
 
 
+def test_a_call_that_trickles_in_holds_the_commit_back_no_longer_than_a_turn_and_a_silence_may_last() -> None:
+    bench = Bench()
+    records = call("c" * 60, chunk_ms=200)
+    kept = publish(bench, records, step_ms=20_000)
+    for position, record in enumerate(kept):
+        durable = bench.handle([record])
+        assert durable is not None
+        assert record.timestamp - kept[max(0, durable - 1)].timestamp <= 60_000
+        assert durable > position - 3
+    assert sum(bench.fates()["1 customer"].values()) == 30_000
+
+
+def test_turns_that_trickle_in_are_cut_at_the_same_places_after_a_crash() -> None:
+    calm, rough = Bench(), Bench()
+    records = call("c" * 60, chunk_ms=500)
+    for bench, crashes in ((calm, False), (rough, True)):
+        kept, at = publish(bench, records, step_ms=4_000), 0
+        while at < len(kept):
+            held = bench.handle(kept[at : at + 5])
+            at = min(at + 5, len(kept))
+            if crashes and held is not None and at < len(kept):
+                bench.crash()
+                bench.handle(kept[held:at])
+    assert len(calm.windows()) > 3
+    assert rough.windows() == calm.windows()
+
+
+def test_a_chunk_that_was_dropped_for_its_number_before_a_crash_is_dropped_after_it() -> None:
+    """The publisher counts anew while its media clock runs on: the fold goes by the number, so must the restart."""
+    bench = Bench()
+    records = call("--cccccccccc")
+    repeated = replace(records[1], media_ms=records[3].media_ms)
+    kept = publish(bench, [*records[:3], repeated, *records[3:]])
+    held = bench.handle(kept[:4])
+    bench.crash()
+    bench.handle(kept[held:])
+    assert [(start, end) for start, end, _, _ in bench.windows().values()] == [(992, 6000)]
+
+
 def test_after_a_crash_in_the_rest_of_a_long_turn_no_window_comes_back_without_its_audio() -> None:
     bench = Bench()
     kept = publish(bench, call("c" * 60))
