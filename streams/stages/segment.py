@@ -217,7 +217,9 @@ class Segment:
         if isinstance(said.body, Started):
             raise UnusableError(Reason.CALL_ID_REUSED, "this call id was used before: give each call an id of its own")
         if isinstance(said.body, Audio):
-            self._metrics.count("audio_ms", said.body.duration_ms, role=Role.CUSTOMER, fate=Fate.AFTER_END)
+            # Who was on which channel is forgotten with the call, and its row is closed: it counts here alone.
+            lasted = said.body.duration_ms * said.body.channels
+            self._metrics.count("audio_ms", lasted, role=Role.MIXED, fate=Fate.AFTER_END)
         elif isinstance(said.body, Consent) and said.body.granted:
             self._metrics.count("grants_refused")
 

@@ -147,8 +147,8 @@ def test_audio_after_the_end_is_counted_and_changes_nothing() -> None:
     after = replace(records[-3], sequence=len(records), media_ms=len(TALK) * 500)
     bench, calm = heard([*records, after]), heard(records)
     assert (fates(bench), spans(bench)) == (fates(calm), spans(calm))
-    assert bench.counted("audio_ms", role="customer", fate="after_end") == 200
-    assert calm.counted("audio_ms", role="customer", fate="after_end") == 0
+    assert bench.counted("audio_ms", role="mixed", fate="after_end") == 2 * 200
+    assert calm.counted("audio_ms", role="mixed", fate="after_end") == 0
     assert bench.letters.letters == []
 
 
