@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 STALE_S = 30.0  #: a liveness file older than this: the program no longer gets on
 STARTING_S = 60.0  #: until a program first touches its liveness file
-STEADY_S = 60.0  #: a run this long forgets the failures before it
+STEADY_S = 20.0  #: a run this long forgets the failures before it: what dies at its start or at a record dies sooner
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
