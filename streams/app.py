@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import faust
@@ -175,12 +176,17 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
 
 def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
     """The stage, wrapped so that no record can kill the process for ever."""
-    attempts = PostgresAttempts(parts.database)
+    attempts, dependencies = PostgresAttempts(parts.database), parts.waiting().values()
+
+    def waiting() -> bool:
+        return any(waits() for waits in dependencies)
+
+    around = partial(Careful, attempts=attempts, letters=parts.letters, metrics=parts.metrics, waiting=waiting)
     if name == "segment":
         stage = segment(parts, partitions)
-        return Careful(stage, attempts, parts.letters, parts.metrics, name=stage.named, needed=is_withdrawal)
+        return around(stage, name=stage.named, needed=is_withdrawal)
     later: Stage = label(parts) if name == "label" else escalate(parts)
-    return Careful(later, attempts, parts.letters, parts.metrics, name=named)
+    return around(later, name=named)
 
 
 def _relay_worker(parts: Parts) -> mode.Worker:
