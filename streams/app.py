@@ -35,6 +35,7 @@ from streams.stages.label import LabelStage
 from streams.stages.relay import Relay
 from streams.stages.segment import Segment, is_withdrawal
 from streams.store.attempts import PostgresAttempts
+from streams.store.audit import tell_head
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
 from streams.store.epochs import read_epochs
@@ -58,6 +59,7 @@ _CONSUMER: Mapping[str, Any] = {
 
 
 PRUNE_S = 60.0  #: between two looks for rows that are past their time
+HEAD_S = 3600.0  #: between two words in the log on the audit trail's head
 
 
 def group(stage: str) -> str:
@@ -198,7 +200,13 @@ def _relay_worker(parts: Parts) -> mode.Worker:
             await prune(parts.database, timedelta(days=parts.settings.retention_days))
             await asyncio.sleep(PRUNE_S)
 
-    services = (Surroundings(parts, liveness), Loop("relay", relay.run), Loop("prune", prune_often))
+    async def tell_head_often() -> None:
+        while True:
+            await tell_head(parts.database)
+            await asyncio.sleep(HEAD_S)
+
+    loops = (Loop("relay", relay.run), Loop("prune", prune_often), Loop("audit", tell_head_often))
+    services = (Surroundings(parts, liveness), *loops)
     return _ModeWorker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 
 
