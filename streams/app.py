@@ -4,7 +4,6 @@ import asyncio
 import gc
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,8 +18,8 @@ from streams.domain.scoring import Served
 from streams.kafka.connection import connection
 from streams.kafka.deadletters import KafkaDeadLetters
 from streams.kafka.feed import Feed, NoFaustConsumer, fail_stop
-from streams.kafka.liveness import Liveness, Position
-from streams.kafka.positions import Positions
+from streams.kafka.liveness import Liveness
+from streams.kafka.positions import Enquiry, Positions
 from streams.kafka.producer import KafkaSender
 from streams.logs import LOGGING
 from streams.metrics import Metrics
@@ -167,7 +166,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
         return feed.assigned()
 
     topic, arguments = SOURCES[name].name, connection(parts.settings)
-    broker = _Broker(arguments, group(name), topic, held)
+    broker = Enquiry(lambda: Positions(arguments), group(name), topic, held)
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
     parts.emotion.answered = liveness.advanced
     consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
@@ -226,27 +225,6 @@ class _FaustWorker(_Deaf, faust.Worker):
 
 class _ModeWorker(_Deaf, mode.Worker):
     """A worker without."""
-
-
-class _Broker:
-    """Asks the broker how far the stage has come, by a connection that is made when it is first needed."""
-
-    def __init__(
-        self, arguments: Mapping[str, Any], group_id: str, topic: str, assigned: Callable[[], Collection[int]]
-    ) -> None:
-        self._arguments, self._group, self._topic, self._assigned = arguments, group_id, topic, assigned
-        self._stack = AsyncExitStack()
-        self._positions: Positions | None = None
-
-    async def ask(self) -> Mapping[int, Position]:
-        """The broker's word on the partitions that the stage holds."""
-        if self._positions is None:
-            self._positions = await self._stack.enter_async_context(Positions(self._arguments))
-        return await self._positions.read(self._group, self._topic, self._assigned())
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._stack.aclose()
 
 
 class Surroundings(mode.Service):
