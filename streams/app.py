@@ -4,8 +4,8 @@ import asyncio
 import gc
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import faust
@@ -18,8 +18,8 @@ from streams.domain.scoring import Served
 from streams.kafka.connection import connection
 from streams.kafka.deadletters import KafkaDeadLetters
 from streams.kafka.feed import Feed, NoFaustConsumer, fail_stop
-from streams.kafka.liveness import Liveness, Position
-from streams.kafka.positions import Positions
+from streams.kafka.liveness import Liveness
+from streams.kafka.positions import Enquiry, Positions
 from streams.kafka.producer import KafkaSender
 from streams.logs import LOGGING
 from streams.metrics import Metrics
@@ -34,6 +34,7 @@ from streams.stages.label import LabelStage
 from streams.stages.relay import Relay
 from streams.stages.segment import Segment, is_withdrawal
 from streams.store.attempts import PostgresAttempts
+from streams.store.audit import tell_head
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
 from streams.store.epochs import read_epochs
@@ -57,6 +58,7 @@ _CONSUMER: Mapping[str, Any] = {
 
 
 PRUNE_S = 60.0  #: between two looks for rows that are past their time
+HEAD_S = 3600.0  #: between two words in the log on the audit trail's head
 
 
 def group(stage: str) -> str:
@@ -164,7 +166,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
         return feed.assigned()
 
     topic, arguments = SOURCES[name].name, connection(parts.settings)
-    broker = _Broker(arguments, group(name), topic, held)
+    broker = Enquiry(lambda: Positions(arguments), group(name), topic, held)
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
     parts.emotion.answered = liveness.advanced
     consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
@@ -175,12 +177,17 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
 
 def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
     """The stage, wrapped so that no record can kill the process for ever."""
-    attempts = PostgresAttempts(parts.database)
+    attempts, dependencies = PostgresAttempts(parts.database), parts.waiting().values()
+
+    def waiting() -> bool:
+        return any(waits() for waits in dependencies)
+
+    around = partial(Careful, attempts=attempts, letters=parts.letters, metrics=parts.metrics, waiting=waiting)
     if name == "segment":
         stage = segment(parts, partitions)
-        return Careful(stage, attempts, parts.letters, parts.metrics, name=stage.named, needed=is_withdrawal)
+        return around(stage, name=stage.named, needed=is_withdrawal)
     later: Stage = label(parts) if name == "label" else escalate(parts)
-    return Careful(later, attempts, parts.letters, parts.metrics, name=named)
+    return around(later, name=named)
 
 
 def _relay_worker(parts: Parts) -> mode.Worker:
@@ -192,7 +199,13 @@ def _relay_worker(parts: Parts) -> mode.Worker:
             await prune(parts.database, timedelta(days=parts.settings.retention_days))
             await asyncio.sleep(PRUNE_S)
 
-    services = (Surroundings(parts, liveness), Loop("relay", relay.run), Loop("prune", prune_often))
+    async def tell_head_often() -> None:
+        while True:
+            await tell_head(parts.database)
+            await asyncio.sleep(HEAD_S)
+
+    loops = (Loop("relay", relay.run), Loop("prune", prune_often), Loop("audit", tell_head_often))
+    services = (Surroundings(parts, liveness), *loops)
     return _ModeWorker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 
 
@@ -212,27 +225,6 @@ class _FaustWorker(_Deaf, faust.Worker):
 
 class _ModeWorker(_Deaf, mode.Worker):
     """A worker without."""
-
-
-class _Broker:
-    """Asks the broker how far the stage has come, by a connection that is made when it is first needed."""
-
-    def __init__(
-        self, arguments: Mapping[str, Any], group_id: str, topic: str, assigned: Callable[[], Collection[int]]
-    ) -> None:
-        self._arguments, self._group, self._topic, self._assigned = arguments, group_id, topic, assigned
-        self._stack = AsyncExitStack()
-        self._positions: Positions | None = None
-
-    async def ask(self) -> Mapping[int, Position]:
-        """The broker's word on the partitions that the stage holds."""
-        if self._positions is None:
-            self._positions = await self._stack.enter_async_context(Positions(self._arguments))
-        return await self._positions.read(self._group, self._topic, self._assigned())
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._stack.aclose()
 
 
 class Surroundings(mode.Service):

@@ -89,6 +89,7 @@ class Call:
     ended_at: datetime | None = None
     end_reason: str | None = None
     fates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  #: "0 customer" -> fate -> ms
+    turn_at: datetime | None = None  #: the log's time of the chunk in which its oldest open turn begins; None: no turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class CallStore(Protocol):
     async def save(self, checkpoints: Sequence[Checkpoint]) -> frozenset[str]:
         """One transaction: rows and states, each only where its `next_offset` grows and the call is not closed.
 
+        Where it stands still, `turn_at` is written all the same: a turn may open right where the call was saved.
         Returns the calls that were refused because they are closed already: erased meanwhile, so forget them.
         """
 

@@ -3,10 +3,12 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from psycopg.conninfo import conninfo_to_dict
 
 from services.standalone.environment import HERE, left
 from streams.settings import Settings
@@ -27,9 +29,28 @@ def settings(folder: Path | None = None) -> Settings:
     Never a mixture: one site's database must not meet another's broker.
     """
     given = Settings.read(os.environ)
-    if given.model_fields_set & {"kafka", "postgres"}:
+    if _names_a_server(given):
         return given
     return Settings.read((_named() if folder is None else left(folder)) | os.environ)
+
+
+def kept(name: str) -> Path:
+    """Where commands keep a file from one run to the next: in the folder in which they look for a stack.
+
+    Of a database that is not a stack's own it has the address in its name: never a mixture here either.
+    """
+    folder, given = Path(os.environ.get(FOLDER, HERE)), Settings.read(os.environ)
+    if left(folder) and not _names_a_server(given):
+        return folder / name
+    said = conninfo_to_dict(given.postgres.get_secret_value())
+    address = "\n".join(
+        f"{key}={said[key]}" for key in ("host", "hostaddr", "port", "dbname", "service") if key in said
+    )
+    return folder / f"{name}-{sha256(address.encode()).hexdigest()[:16]}"
+
+
+def _names_a_server(given: Settings) -> bool:
+    return bool(given.model_fields_set & {"kafka", "postgres"})
 
 
 def _named() -> dict[str, str]:

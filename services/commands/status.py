@@ -97,6 +97,8 @@ def _lines(found: Status, now: datetime) -> Iterator[str]:
     store = found.store
     last = f", one of them last checkpointed {_age(store.oldest_checkpoint_at, now)} ago" if store.open_calls else ""
     yield f"calls         {store.calls}, {store.open_calls} open{last}"
+    turn_at = store.oldest_open_turn_at
+    yield f"open turns    {f'the oldest began {_age(turn_at, now)} ago' if turn_at else 'none'}"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in store.labels.items())
     yield f"windows       {sum(store.labels.values())}: {outcomes}"
     waiting = f", the oldest for {_age(store.oldest_unsent_at, now)}" if store.unsent else ""

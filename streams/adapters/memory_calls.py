@@ -33,6 +33,8 @@ class MemoryCalls:
         call = saved.call.call
         before = self.tables.states.get(call)
         if before is not None and (before.stored.closed or not _grows(before.stored, saved)):
+            if not before.stored.closed and before.stored.next_offset == saved.next_offset:
+                self.tables.calls[call] = replace(self.tables.calls[call], turn_at=saved.call.turn_at)
             return False
         stored = Stored(call, saved.next_offset, b"" if saved.closed else saved.state, saved.closed)
         self.tables.states[call] = State(saved.partition, stored)

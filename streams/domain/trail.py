@@ -10,6 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 GENESIS = "0" * 64  #: what the first row follows
+CHAINED = "trail.chained"  #: the action of the row that says: rows without a hash are from before the chain
 
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,6 +35,7 @@ class Breach(StrEnum):
     EDITED = "edited"  #: the row's hash is not that of its fields
     DETACHED = "detached"  #: the row does not follow the one before: some were deleted, replaced, put in or moved
     UNCHAINED = "unchained"  #: the row has no hash, and rows before it have
+    STRIPPED = "stripped"  #: the row has no hash, and no row of the chain says that any were written before it
     CUT = "cut"  #: the head that was kept is not there: the end was deleted, or all of it was written anew
 
 
@@ -52,16 +54,20 @@ class Head:
     id: int
     hash: str
 
+    def __str__(self) -> str:
+        return f"{self.id}:{self.hash}"
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How far a trail was found good. `kept` is the head that must be met on the way."""
+    """How far a trail was found good. `unmet` are heads that were kept and must yet be met."""
 
-    kept: Head | None = None
+    unmet: frozenset[Head] = frozenset()
     head: Head | None = None
     chained: int = 0
     uncovered: int = 0  #: rows from before the chain began
-    met: bool = False
+    first_uncovered: int = 0  #: the id of the first of them
+    told: bool = False  #: whether a row of the chain says that there are such rows
 
 
 def digest(entry: Entry, previous: str) -> str:
@@ -74,27 +80,29 @@ def digest(entry: Entry, previous: str) -> str:
 def step(walk: Walk, entry: Entry) -> Walk:
     """Take in the next row, in the order of `id`. Raises BrokenTrailError."""
     if entry.hash is None and entry.previous is None and walk.head is None:
-        return replace(walk, uncovered=walk.uncovered + 1)
+        return replace(walk, uncovered=walk.uncovered + 1, first_uncovered=walk.first_uncovered or entry.id)
     if entry.hash is None or entry.previous is None:
         raise BrokenTrailError(entry.id, Breach.UNCHAINED)
     if digest(entry, entry.previous) != entry.hash:
         raise BrokenTrailError(entry.id, Breach.EDITED)
     if entry.previous != (walk.head.hash if walk.head else GENESIS):
         raise BrokenTrailError(entry.id, Breach.DETACHED)
-    head = Head(entry.id, entry.hash)
-    return replace(walk, head=head, chained=walk.chained + 1, met=walk.met or head == walk.kept)
+    head, told = Head(entry.id, entry.hash), walk.told or entry.action == CHAINED
+    return replace(walk, unmet=walk.unmet - {head}, head=head, chained=walk.chained + 1, told=told)
 
 
 def finish(walk: Walk) -> Walk:
-    """The walk at the trail's end. Raises BrokenTrailError where the kept head was not met."""
-    if walk.kept is not None and not walk.met:
-        raise BrokenTrailError(walk.kept.id, Breach.CUT)
+    """The walk at the trail's end. Raises BrokenTrailError where all rows lack a hash, or a kept head was not met."""
+    if walk.uncovered and not walk.told:
+        raise BrokenTrailError(walk.first_uncovered, Breach.STRIPPED)
+    if walk.unmet:
+        raise BrokenTrailError(min(head.id for head in walk.unmet), Breach.CUT)
     return walk
 
 
-def check(entries: Iterable[Entry], kept: Head | None = None) -> Walk:
+def check(entries: Iterable[Entry], *kept: Head) -> Walk:
     """Walk a whole trail."""
-    walk = Walk(kept)
+    walk = Walk(frozenset(kept))
     for entry in entries:
         walk = step(walk, entry)
     return finish(walk)

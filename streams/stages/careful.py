@@ -19,7 +19,7 @@ from streams.ports import Attempts, Batch, DeadLetters, Fetched, Stage
 #: for the batch that it may have headed, or for a COMMIT whose reply was lost.
 BEGUN = 3
 SETTLED_S = 5.0  #: after the start's first record was passed; by then the broker has the commit that says so
-PATIENCE_S = 5.0  #: what takes longer waits for something that is down; its end by a restart is no fault of the record
+PATIENCE_S = 5.0  #: between two looks whether a record waits for something that is down
 
 _KILLED = UnusableError(Reason.KILLED_WORKER, "the process died at this record twice: report it, do not send it again")
 
@@ -57,6 +57,7 @@ class Careful:
     """A stage around a stage. `name` gives the pseudonym that a dead letter may carry.
 
     A record that `needed` names is never passed over: the process goes on dying at it, and nothing is committed.
+    While the process is `waiting` for what it depends on, its end is no fault of the record at hand.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class Careful:
         metrics: Metrics,
         *,
         name: Callable[[Fetched], str | None],
+        waiting: Callable[[], bool],
         needed: Callable[[Fetched], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage, self._attempts, self._letters, self._metrics = stage, attempts, letters, metrics
-        self._name, self._needed, self._clock = name, needed, clock
+        self._name, self._waiting, self._needed, self._clock = name, waiting, needed, clock
         self._watches: dict[int, _Watch] = {}
 
     def lost(self, partitions: Collection[int]) -> None:
@@ -111,10 +113,12 @@ class Careful:
             await self._forget(part, [first.offset])
 
     async def _patiently(self, part: Batch) -> int | None:
+        """Take the attempt back once it waits for something that is down; where it just hangs, it stays on record."""
         handling = asyncio.ensure_future(self._stage.handle(part))
-        _, waiting = await asyncio.wait({handling}, timeout=PATIENCE_S)
-        if waiting:
-            await self._forget(part, [part.records[0].offset])
+        while not (await asyncio.wait({handling}, timeout=PATIENCE_S))[0]:
+            if self._waiting():
+                await self._forget(part, [part.records[0].offset])
+                break
         return await handling
 
     async def _forget(self, batch: Batch, offsets: Collection[int]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -44,6 +44,7 @@ class Live:
     points: tuple[Point, ...] = ()
     queue: deque[Item] = field(default_factory=deque)
     counted: dict[tuple[Role, str], int] = field(default_factory=dict)  #: milliseconds that metrics know of
+    turn_saved: datetime | None = None  #: `turn_at` in Postgres
 
     def idle(self, now: datetime) -> None:
         """End the turns, or the call, where nothing has come for long enough."""
@@ -76,10 +77,12 @@ class Live:
 
     @property
     def due(self) -> bool:
-        """Whether its checkpoint has moved on since it was saved, or the call is over."""
+        """Whether its checkpoint has moved on or a turn has opened since it was saved, or the call is over."""
         if not self.points:
             return False
-        return self.points[0].audio_offset > self.saved or self.points[0].ledger.ended_at is not None
+        oldest = self.points[0]
+        moved = oldest.audio_offset > self.saved or self.listening.turn_at != self.turn_saved
+        return moved or oldest.ledger.ended_at is not None
 
     @property
     def holds_back(self) -> bool:
@@ -94,10 +97,11 @@ class Live:
         return {key: ms for key, ms in more.items() if ms > 0}
 
     def checkpoint(self, partition: int) -> Checkpoint:
-        """Its oldest needed point, sealed."""
+        """Its oldest needed point, sealed; and when the turn began that may need it."""
         point = self.points[0]
+        self.turn_saved = self.listening.turn_at
         return Checkpoint(
-            call=_row(point),
+            call=replace(_row(point), turn_at=self.turn_saved),
             partition=partition,
             next_offset=point.audio_offset,
             state=seal(self.epoch, self.ledger.call, msgspec.msgpack.encode(point)),

@@ -1,14 +1,18 @@
 """The audit trail: who did what to which call, appended and never changed."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 
 from sqlalchemy import Text, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from streams.domain.trail import Entry
+from streams.domain import trail
+from streams.domain.trail import Entry, Head
 from streams.store.database import Database
 from streams.store.tables import audit
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 1000
 _ENTRY = [cast(column, Text).label("detail") if column.name == "detail" else column for column in audit.c]
@@ -22,6 +26,7 @@ class Action(StrEnum):
     ESCALATED = "call.escalated"
     EXPIRED = "calls.expired"  #: calls were deleted because they had been kept for as long as calls are
     LOOKED_UP = "call.looked_up"  #: somebody turned a call id into its pseudonym
+    CHAINED = trail.CHAINED  #: by migration 0003: rows before the chain have no hash
 
 
 class Actor(StrEnum):
@@ -32,6 +37,7 @@ class Actor(StrEnum):
     ERASE = "erase"
     PSEUDONYM = "pseudonym"
     RETENTION = "retention"
+    MIGRATION = "migration"
 
 
 async def append(
@@ -57,6 +63,18 @@ async def length(database: Database) -> int:
         return await connection.scalar(select(func.count()).select_from(audit)) or 0
 
     return await database.transaction(work)
+
+
+async def tell_head(database: Database) -> None:
+    """Log the trail's head: who can write to every table can cut the trail's end off, but not out of the logs."""
+    last = select(audit.c.id, audit.c.hash).where(audit.c.hash.is_not(None)).order_by(audit.c.id.desc()).limit(1)
+
+    async def work(connection: AsyncConnection) -> Head | None:
+        found = (await connection.execute(last)).first()
+        return found and Head(found.id, found.hash)
+
+    if (head := await database.transaction(work)) is not None:
+        _log.info("the audit trail's head, for `undertone audit verify --head`", extra={"head": str(head)})
 
 
 async def pages(database: Database) -> AsyncIterator[list[Entry]]:

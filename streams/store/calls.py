@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, any_, cast, func, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, any_, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,19 +38,36 @@ class PostgresCalls:
     async def save(self, checkpoints: Sequence[Checkpoint]) -> frozenset[str]:
         """One transaction: rows and states, each only where its `next_offset` grows and the call is not closed.
 
-        Returns the calls that were refused because they are closed already.
+        Where it stands still, `turn_at` is written all the same. Returns the calls that were refused because they are
+        closed already.
         """
         latest = {saved.call.call: saved for saved in sorted(checkpoints, key=lambda saved: saved.next_offset)}
         if not latest:
             return frozenset()
 
-        async def work(connection: AsyncConnection) -> frozenset[str]:
+        async def work(connection: AsyncConnection) -> tuple[frozenset[str], frozenset[str]]:
             advanced = await _advance(connection, [latest[call] for call in sorted(latest)])
             if advanced:
                 await connection.execute(_WRITE_CALL, [_call_row(latest[call].call) for call in advanced])
-            return await _closed(connection, latest.keys() - set(advanced))
+            standing = latest.keys() - set(advanced)
+            return frozenset(standing), await _closed(connection, standing)
 
-        return await self._database.transaction(work)
+        standing, closed = await self._database.transaction(work)
+        await self._tell_turns([latest[call] for call in sorted(standing - closed)])
+        return closed
+
+    async def _tell_turns(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Write `turn_at` alone; in a transaction of its own, so that rows of calls are locked in order."""
+        if not checkpoints:
+            return
+        turns = [
+            {"of": saved.call.call, "offset": saved.next_offset, "began": saved.call.turn_at} for saved in checkpoints
+        ]
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(_WRITE_TURN, turns)
+
+        await self._database.transaction(work)
 
     async def withdraw(self, call: str, *, partition: int, next_offset: int, at: datetime) -> None:
         """One transaction: delete everything of the call, leave tombstone, audit row and retractions."""
@@ -92,6 +109,14 @@ _NEW_CALL = upsert(calls)
 _WRITE_CALL = _NEW_CALL.on_conflict_do_update(
     index_elements=[calls.c.call],
     set_={column.name: _NEW_CALL.excluded[column.name] for column in calls.c if not column.primary_key},
+)
+
+_WRITE_TURN = (
+    update(calls)
+    .where(calls.c.call == bindparam("of"), calls.c.turn_at.is_distinct_from(bindparam("began")))
+    .where(call_state.c.call == calls.c.call, call_state.c.next_offset == bindparam("offset"))
+    .where(call_state.c.closed.is_(None))
+    .values(turn_at=bindparam("began"))
 )
 
 

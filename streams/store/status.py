@@ -17,6 +17,7 @@ class StoreStatus:
 
     calls: int
     open_calls: int
+    oldest_open_turn_at: datetime | None  #: the log's time of its beginning
     oldest_checkpoint_at: datetime | None  #: of the open call whose state has stood still for longest
     last_checkpoint_at: dict[int, datetime]  #: partition -> of the open call whose state moved last
     tombstones: int
@@ -40,10 +41,13 @@ async def _read(connection: AsyncConnection) -> StoreStatus:
     waiting = select(func.count(), func.min(outbox.c.created_at)).where(is_unsent)
     outcomes = select(labels.c.outcome, func.count()).group_by(labels.c.outcome)
     unsent, oldest_unsent_at = (await connection.execute(waiting)).one()
+    known = select(func.count(), func.min(calls.c.turn_at)).select_from(calls)
+    of_calls, oldest_turn_at = (await connection.execute(known)).one()
     found = {outcome: count for outcome, count in await connection.execute(outcomes)}  # noqa: C416 - rows, no pairs
     return StoreStatus(
-        calls=await connection.scalar(select(func.count()).select_from(calls)) or 0,
+        calls=of_calls,
         open_calls=sum(count for _, count, _, _ in by_partition),
+        oldest_open_turn_at=oldest_turn_at,
         oldest_checkpoint_at=min((oldest for _, _, oldest, _ in by_partition), default=None),
         last_checkpoint_at={partition: last for partition, _, _, last in by_partition},
         tombstones=tombstones,

@@ -88,6 +88,7 @@ calls = Table(
     _at("ended_at", nullable=True),
     Column("end_reason", Text),
     _json("fates"),  # "0 customer" -> fate -> ms
+    _at("turn_at", nullable=True),  # the log's time of the beginning of its oldest open turn; null: none is open
     _pseudonym(),
     CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end"),
 )

@@ -5,6 +5,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from services.commands.audit import app
 from streams.domain.privacy import Epoch
-from streams.domain.trail import Breach, BrokenTrailError, Walk, finish, step
+from streams.domain.trail import Breach, BrokenTrailError, Head, Walk, finish, step
 from streams.store import audit
 from streams.store.audit import Action, Actor
 from streams.store.database import Database
@@ -30,12 +31,18 @@ async def append(database: Database, number: int) -> None:
     await database.transaction(work)
 
 
-async def walked(database: Database, walk: Walk | None = None) -> Walk:
-    walk = walk or Walk()
+async def walked(database: Database, *kept: Head) -> Walk:
+    walk = Walk(frozenset(kept))
     async for page in audit.pages(database):
         for entry in page:
             walk = step(walk, entry)
     return finish(walk)
+
+
+async def last(database: Database) -> Head:
+    head = (await walked(database)).head
+    assert head is not None
+    return head
 
 
 @pytest.fixture
@@ -102,13 +109,13 @@ EDITS = {
 @pytest.mark.parametrize("edit", sorted(EDITS))
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 async def test_every_edit_and_deletion_is_found(filled: Database, migrated: str, edit: str, where: str) -> None:
-    kept = (await walked(filled)).head
+    kept = await last(filled)
     with superuser(migrated) as connection:
         ids = [id_ for (id_,) in connection.execute("SELECT id FROM audit ORDER BY id")]
         id_ = {"first": ids[0], "middle": ids[ROWS // 2], "last": ids[-1]}[where]
         assert connection.execute(EDITS[edit].encode(), {"id": id_}).rowcount == 1
     with pytest.raises(BrokenTrailError):
-        await walked(filled, Walk(kept))
+        await walked(filled, kept)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (0, ROWS - 1), (3, 5), (ROWS - 2, ROWS - 1)])
@@ -122,13 +129,13 @@ async def test_rows_that_change_places_are_found(filled: Database, migrated: str
 
 
 async def test_a_trail_cut_short_goes_on_and_is_found_out_by_its_kept_head(filled: Database, migrated: str) -> None:
-    kept = (await walked(filled)).head
+    kept = await last(filled)
     with superuser(migrated) as connection:
         connection.execute("DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT 3)")
     await append(filled, 0)
     await walked(filled)  # by itself it looks whole
     with pytest.raises(BrokenTrailError) as broken:
-        await walked(filled, Walk(kept))
+        await walked(filled, kept)
     assert broken.value.breach is Breach.CUT
 
 
@@ -142,25 +149,115 @@ async def test_rows_of_the_last_release_are_counted_and_those_it_still_writes_ar
     database = Database(postgres, application="test")
     walk = await walked(database)
     await database.close()
-    assert (walk.chained, walk.uncovered) == (1, 1)
+    assert (walk.chained, walk.uncovered) == (2, 1)  # the migration's own row says that there is one
 
 
-def test_the_command_prints_the_head_and_says_which_row_was_changed_and_how(
-    migrated: str, monkeypatch: pytest.MonkeyPatch
+STRIP = "UPDATE audit SET hash = NULL, previous = NULL"
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_trail_whose_every_hash_was_deleted_is_found_without_any_head(
+    filled: Database, migrated: str, goes_on: bool
 ) -> None:
+    with superuser(migrated) as connection:
+        connection.execute(STRIP.encode())
+    if goes_on:
+        await append(filled, ROWS)
+    with pytest.raises(BrokenTrailError) as broken:
+        await walked(filled)
+    assert broken.value.breach is Breach.STRIPPED
+
+
+async def test_the_head_that_is_logged_is_the_one_that_must_be_met(
+    filled: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        await audit.tell_head(filled)
+    (record,) = caplog.records
+    assert record.__dict__["head"] == str(await last(filled))
+
+
+async def test_of_an_empty_trail_there_is_no_head_to_log(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        await audit.tell_head(database)
+    assert not caplog.records
+
+
+def verify(*arguments: str) -> tuple[int, str]:
+    ended = CliRunner().invoke(app, ["verify", *arguments])
+    return ended.exit_code, ended.output
+
+
+@pytest.fixture
+def site(migrated: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A database of three audit rows, as a command finds it."""
     monkeypatch.setenv("UNDERTONE_POSTGRES", migrated)
+    monkeypatch.chdir(tmp_path)
     with psycopg.connect(migrated, autocommit=True) as connection:
         for _ in range(3):
-            connection.execute("INSERT INTO audit (action, actor) VALUES ('call.erased', 'erase')")
-    good = CliRunner().invoke(app, ["verify"])
-    assert (good.exit_code, "3 audit rows" in good.output) == (0, True)
-    head = re.findall(r"\d+:[0-9a-f]{64}", good.output)[0]
-    with superuser(migrated) as connection:
-        connection.execute("DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)")
-    assert CliRunner().invoke(app, ["verify"]).exit_code == 0
-    cut = CliRunner().invoke(app, ["verify", "--head", head])
-    assert (cut.exit_code, "the end was deleted" in cut.output) == (1, True)
-    with superuser(migrated) as connection:
+            connection.execute(ADDED.encode())
+    return migrated
+
+
+ADDED = "INSERT INTO audit (action, actor) VALUES ('call.erased', 'erase')"
+
+
+def test_the_command_prints_the_head_and_says_which_row_was_changed_and_how(site: str) -> None:
+    status, said = verify()
+    assert (status, "3 audit rows" in said) == (0, True)
+    assert re.search(r"Head, to be kept elsewhere: \d+:[0-9a-f]{64}$", said.strip())
+    with superuser(site) as connection:
         connection.execute("UPDATE audit SET actor = 'segment' WHERE id = (SELECT min(id) FROM audit)")
-    edited = CliRunner().invoke(app, ["verify"])
-    assert (edited.exit_code, "edited" in edited.output) == (1, True)
+    status, said = verify()
+    assert (status, "edited" in said) == (1, True)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("deleted", [1, 3], ids=["last", "all"])
+def test_a_trail_that_was_cut_after_the_last_run_is_found_by_the_next(site: str, deleted: int, goes_on: bool) -> None:
+    cut = "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT %s)"
+    assert verify()[0] == 0
+    with superuser(site) as connection:
+        assert connection.execute(cut.encode(), (deleted,)).rowcount == deleted
+    with psycopg.connect(site, autocommit=True) as connection:
+        connection.execute(ADDED.encode() if goes_on else b"SELECT")
+    for _ in range(2):  # a trail that is not good leaves the head that was kept
+        status, said = verify()
+        assert (status, "the end was deleted" in said) == (1, True)
+    (file,) = Path(".undertone").iterdir()
+    assert f"delete {file}" in said
+    file.unlink()
+    assert verify()[0] == 0
+
+
+def test_a_trail_that_was_cut_before_any_run_is_found_by_a_head_from_the_log(
+    site: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tell() -> None:
+        database = Database(site, application="relay")
+        await audit.tell_head(database)
+        await database.close()
+
+    with caplog.at_level("INFO"):
+        asyncio.run(tell())
+    logged = caplog.records[-1].__dict__["head"]
+    with superuser(site) as connection:
+        connection.execute("DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)")
+    assert verify()[0] == 0
+    status, said = verify("--head", logged)
+    assert (status, "the end was deleted" in said) == (1, True)
+
+
+def test_a_trail_that_grew_since_the_last_run_is_good(site: str) -> None:
+    assert verify()[0] == 0
+    with psycopg.connect(site, autocommit=True) as connection:
+        connection.execute(ADDED.encode())
+    status, said = verify()
+    assert (status, "4 audit rows" in said) == (0, True)
+
+
+def test_where_the_head_cannot_be_kept_a_person_is_told_to(site: str) -> None:
+    assert site
+    Path(".undertone").write_text("no folder")
+    status, said = verify()
+    assert (status, "keep the head yourself" in said) == (0, True)

@@ -37,6 +37,27 @@ async def test_a_zombie_writes_neither_state_nor_row(world: Any) -> None:
     assert await world.call_row(world.CALL) == world.call()
 
 
+async def test_a_turn_that_opens_where_the_call_was_saved_is_told_and_nothing_else_is_written(world: Any) -> None:
+    await world.store.save([world.checkpoint(7), world.checkpoint(7, world.OTHER)])
+
+    assert await world.store.save([world.checkpoint(7, turn_at=world.AT, language="other")]) == frozenset()
+    assert await world.call_row(world.CALL) == world.call(turn_at=world.AT)
+    assert await world.call_row(world.OTHER) == world.call(world.OTHER)
+
+    await world.store.save([world.checkpoint(6, turn_at=world.AT + timedelta(seconds=1))])  # far behind
+    assert await world.call_row(world.CALL) == world.call(turn_at=world.AT)
+    await world.store.save([world.checkpoint(7)])
+    assert await world.call_row(world.CALL) == world.call()
+
+
+async def test_of_a_call_that_is_closed_no_turn_is_told(world: Any) -> None:
+    ended = {"ended_at": world.AT, "end_reason": "hangup"}
+    await world.store.save([world.checkpoint(7, closed=True, **ended)])
+
+    assert await world.store.save([world.checkpoint(7, turn_at=world.AT)]) == {world.CALL}
+    assert await world.call_row(world.CALL) == world.call(**ended)
+
+
 async def test_one_call_behind_does_not_hold_the_others_back(world: Any) -> None:
     await world.store.save([world.checkpoint(7), world.checkpoint(7, world.OTHER)])
     await world.store.save([world.checkpoint(6), world.checkpoint(8, world.OTHER)])

@@ -144,6 +144,7 @@ async def test_status_of_an_empty_store(database: Any) -> None:
     assert (status.calls, status.open_calls, status.tombstones, status.unsent) == (0, 0, 0, 0)
     assert status.labels == {"labelled": 0, "abstained": 0, "failed": 0}
     assert status.oldest_checkpoint_at is status.oldest_unsent_at is None
+    assert status.oldest_open_turn_at is None
 
 
 async def test_status_counts_what_is_there(postgres_world: Any) -> None:
@@ -158,4 +159,18 @@ async def test_status_counts_what_is_there(postgres_world: Any) -> None:
     assert (status.labels["labelled"], status.escalations, status.unsent) == (2, 2, 1)
     assert status.oldest_checkpoint_at is not None
     assert status.last_checkpoint_at == {3: status.oldest_checkpoint_at}
+    assert status.oldest_open_turn_at is None
     assert status.oldest_unsent_at is not None
+
+
+async def test_status_tells_when_the_oldest_open_turn_began(postgres_world: Any) -> None:
+    world, third = postgres_world, "ef" * 32
+    later = world.AT + timedelta(seconds=3)
+    saved = [world.checkpoint(7), world.checkpoint(7, world.OTHER, turn_at=later), world.checkpoint(7, third)]
+    await world.store.save(saved)
+    assert (await store_status(world.database)).oldest_open_turn_at == later
+    await world.store.save([world.checkpoint(8, third, turn_at=world.AT)])
+    assert (await store_status(world.database)).oldest_open_turn_at == world.AT
+    await world.store.withdraw(third, partition=3, next_offset=9, at=world.AT)
+    await world.store.save([world.checkpoint(8, world.OTHER)])
+    assert (await store_status(world.database)).oldest_open_turn_at is None

@@ -73,3 +73,24 @@ def test_a_broker_that_is_down_or_refuses_is_said_with_the_setting() -> None:
         raise KafkaConnectionError
     with pytest.raises(SiteError, match="TopicAuthorizationFailedError"), site.kafka(site.settings()):
         raise TopicAuthorizationFailedError
+
+
+def test_what_is_kept_lies_beside_the_stack_and_apart_for_each_database_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert site.kept("head") == environment.HERE / "head"
+    environment.leave(tmp_path, STACK)
+    monkeypatch.setenv(site.FOLDER, str(tmp_path))
+    assert site.kept("head") == tmp_path / "head"
+    named = []
+    for address in (
+        "postgresql://u:p@one/undertone",
+        "postgresql://v:q@one/undertone",
+        "postgresql://u:p@two/undertone",
+    ):
+        monkeypatch.setenv("UNDERTONE_POSTGRES", address)
+        named.append(site.kept("head"))
+    one, of_another_user, two = named
+    assert one == of_another_user
+    assert {one.parent, two.parent} == {tmp_path}
+    assert len({one, two, tmp_path / "head"}) == 3

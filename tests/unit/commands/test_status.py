@@ -11,6 +11,7 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 STORE = StoreStatus(
     calls=3,
     open_calls=1,
+    oldest_open_turn_at=NOW - timedelta(seconds=7),
     oldest_checkpoint_at=NOW - timedelta(seconds=2),
     last_checkpoint_at={3: NOW - timedelta(seconds=2)},
     tombstones=2,
@@ -57,8 +58,15 @@ def test_a_person_sees_every_figure() -> None:
         "segment",
         "17",
         "3, 1 open, one of them last checkpointed 2 s ago",
+        "open turns    the oldest began 7 s ago",
         "13: 12 labelled",
         "dead letters  4",
         "look here",
     ):
         assert part in text
+
+
+def test_where_no_turn_is_open_a_person_is_told_so() -> None:
+    console = Console(file=StringIO(), width=80)
+    show(replace(WELL, store=replace(STORE, oldest_open_turn_at=None)), [], NOW, console)
+    assert "open turns    none\n" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streams.domain.trail import GENESIS, Breach, BrokenTrailError, Entry, Head, check, digest
+from streams.domain.trail import CHAINED, GENESIS, Breach, BrokenTrailError, Entry, Head, check, digest
 
 AT = datetime(2026, 11, 3, 12, tzinfo=UTC)
 CALLS = st.none() | st.sampled_from(["ab" * 32, "cd" * 32])
@@ -134,7 +134,39 @@ def test_an_empty_trail_is_good_until_a_head_of_it_is_known() -> None:
         check([], Head(1, "a" * 64))
 
 
-@given(TRAILS)
-def test_rows_from_before_the_chain_are_counted_and_not_covered(entries: list[Entry]) -> None:
-    old = replace(entries[0], id=-1, previous=None, hash=None)
-    assert check([old, *entries]).uncovered == 1
+@given(TRAILS, st.data())
+def test_of_several_heads_that_were_kept_each_must_be_met(entries: list[Entry], data: st.DataObject) -> None:
+    early = head(entries[: data.draw(st.integers(1, len(entries)))])
+    assert check(entries, early, head(entries)).head == head(entries)
+    for foreign in (Head(early.id, "a" * 64), Head(entries[-1].id + 1, "a" * 64)):
+        with pytest.raises(BrokenTrailError) as broken:
+            check(entries, early, foreign)
+        assert (broken.value.id, broken.value.breach) == (foreign.id, Breach.CUT)
+
+
+def bare(entries: list[Entry]) -> list[Entry]:
+    return [replace(entry, previous=None, hash=None) for entry in entries]
+
+
+@given(TRAILS, TRAILS)
+def test_rows_from_before_the_chain_are_counted_where_a_row_of_it_says_so(old: list[Entry], new: list[Entry]) -> None:
+    before = [replace(entry, id=entry.id - 1000) for entry in bare(old)]
+    told = chained([(1, CHAINED, "migration", None, "{}"), (1, "call.erased", "erase", None, "{}")])
+    assert check([*before, *told]).uncovered == len(old)
+    with pytest.raises(BrokenTrailError) as broken:
+        check([*before, *new])
+    assert (broken.value.id, broken.value.breach) == (before[0].id, Breach.STRIPPED)
+
+
+@given(TRAILS, st.booleans())
+def test_a_trail_whose_every_hash_was_deleted_is_found_also_where_it_goes_on(
+    entries: list[Entry], says_so: bool
+) -> None:
+    """PostgreSQL begins the chain anew where no row has a hash."""
+    told = chained([(1, CHAINED, "migration", None, "{}")]) if says_so else []
+    stripped = bare([*told, *(replace(entry, id=entry.id + 1) for entry in entries)])
+    anew = chained([(1000, "call.erased", "erase", None, "{}")])
+    for trail in (stripped, [*stripped, *anew]):
+        with pytest.raises(BrokenTrailError) as broken:
+            check(trail)
+        assert (broken.value.id, broken.value.breach) == (stripped[0].id, Breach.STRIPPED)

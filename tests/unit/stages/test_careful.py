@@ -34,6 +34,7 @@ class Machine:
     deadly: Collection[int] = ()
     lag: int = 0
     needed: Callable[[Fetched], bool] = lambda _: False
+    waiting: bool = False
     attempts: MemoryAttempts = field(default_factory=MemoryAttempts)
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     handled: set[int] = field(default_factory=set)
@@ -59,8 +60,16 @@ class Machine:
     def start(self) -> Careful:
         self.durable = None
         metrics = Metrics(CollectorRegistry())
-        name = {"name": lambda _: "c" * 64, "needed": self.needed, "clock": lambda: self.now}
-        return Careful(self, self.attempts, self.letters, metrics, **name)  # type: ignore[arg-type]
+        return Careful(
+            self,
+            self.attempts,
+            self.letters,
+            metrics,
+            name=lambda _: "c" * 64,
+            waiting=lambda: self.waiting,
+            needed=self.needed,
+            clock=lambda: self.now,
+        )
 
     async def run(self, sizes: list[int], *, most: int = 60) -> None:
         """Work the log off, started again after each death (`most` times); a batch takes a second."""
@@ -152,25 +161,57 @@ async def test_a_withdrawal_is_never_passed_over() -> None:
     assert machine.committed <= 17
 
 
-async def test_a_record_that_waited_for_something_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(careful, "PATIENCE_S", 0.0)
-    machine = Machine()
-    up = asyncio.Event()
-    handle = machine.handle
+class Stuck(Machine):
+    """A stage that begins with a record and never ends; `at` counts how often."""
 
-    async def wait(batch: Batch) -> int | None:
-        await up.wait()
-        return await handle(batch)
+    at: int = 0
 
-    machine.handle = wait  # type: ignore[method-assign]  # what it depends on is down
-    for _ in range(9):
-        handling = asyncio.create_task(machine.start().handle(Batch("t", 0, tuple(LOG[:1]))))
-        while not (machine.attempts.counts == {} and len(asyncio.all_tasks()) > 2):
+    async def handle(self, batch: Batch) -> int | None:
+        if not batch.records:
+            return await super().handle(batch)
+        self.at += 1
+        await asyncio.Event().wait()
+        return None
+
+    async def killed(self) -> None:
+        """A process that begins with the first record, has time to look whether it waits, and is killed."""
+        handling = asyncio.create_task(self.start().handle(Batch("t", 0, (LOG[0],))))
+        for _ in range(100):
             await asyncio.sleep(0)
         handling.cancel()
-    up.set()
-    await machine.start().handle(Batch("t", 0, tuple(LOG[:1])))
+
+
+async def test_a_record_that_waited_for_something_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(careful, "PATIENCE_S", 0.0)
+    machine = Stuck(waiting=True)
+    for count in range(1, 10):
+        await machine.killed()
+        assert (machine.at, machine.attempts.counts) == (count, {})
     assert machine.dead() == []
+
+
+async def test_a_record_at_which_the_process_hangs_is_found_however_long_it_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(careful, "PATIENCE_S", 0.0)
+    machine = Stuck()
+    for _ in range(careful.BEGUN + 1):
+        await machine.killed()
+    assert (machine.at, machine.dead()) == (careful.BEGUN, [0])
+
+
+async def test_a_record_that_hangs_at_first_and_then_waits_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(careful, "PATIENCE_S", 0.0)
+    machine = Stuck()
+    handling = asyncio.create_task(machine.start().handle(Batch("t", 0, (LOG[0],))))
+    while not machine.at:
+        await asyncio.sleep(0)
+    assert machine.attempts.counts == {("t", 0, 0): 1}
+    machine.waiting = True
+    async with asyncio.timeout(5):
+        while machine.attempts.counts:
+            await asyncio.sleep(0)
+    handling.cancel()
 
 
 async def test_a_tick_before_the_first_record_is_handed_on() -> None:

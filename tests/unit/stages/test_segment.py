@@ -296,6 +296,38 @@ def test_a_window_sent_before_a_crash_is_not_sent_again_without_its_audio() -> N
     assert len(bench.windows()) > 1
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_when_the_open_turn_began_is_stored_as_long_as_it_is_open(size: int) -> None:
+    bench, name = Bench(), pseudonym(EPOCH, "a")
+    kept = publish(bench, call("---cccccccc----"))
+    stored = []
+    for first in range(0, len(kept), size):
+        bench.handle(kept[first : first + size])
+        stored += [bench.tables.calls[name].turn_at] * len(kept[first : first + size])
+    begins, ends = 1 + 1500 // 200, 1 + 6000 // 200
+    assert set(stored[begins + size : ends - size]) == {AT + timedelta(milliseconds=200) * begins}
+    assert set(stored[: begins - size] + stored[ends + size :]) <= {None}
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 20])
+def test_the_open_turn_that_is_stored_is_the_one_of_the_metric_also_after_a_crash(size: int) -> None:
+    bench, name, at, seen, crashes = Bench(), pseudonym(EPOCH, "a"), 0, 0, [40, 90, 140]
+    kept = publish(bench, call(TALK))
+    while at < len(kept):
+        durable = bench.handle(kept[at : at + size])
+        at += size
+        turn_at = bench.tables.calls[name].turn_at
+        age = (bench.now - turn_at).total_seconds() if turn_at else 0
+        seen = max(seen, at)
+        assert at < seen or age == bench.registry.get_sample_value("undertone_oldest_open_turn_seconds")
+        if crashes and at >= crashes[0]:
+            crashes.pop(0)
+            bench.crash()
+            at = durable or 0
+    assert not crashes
+    assert turn_at is None
+
+
 def test_a_call_whose_turns_had_finished_ends_when_it_has_been_idle_for_long() -> None:
     bench = Bench()
     bench.handle(publish(bench, call(TALK)[:10]))
