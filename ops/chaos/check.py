@@ -11,6 +11,7 @@ from ops.chaos.ledger import Ledger
 from ops.chaos.oracle import Expected
 from ops.chaos.seen import Seen
 from ops.chaos.watch import Sample
+from streams.app import SOURCES
 from streams.domain import trail
 from streams.domain.records import Escalation, Heads, Label
 from streams.kafka.cloudevents import decode_deadletter, decode_escalation, decode_label, decode_window
@@ -203,7 +204,7 @@ def _commits(found: Findings, expected: Mapping[str, Expected], seen: Seen, samp
 
 def _effects(expected: Mapping[str, Expected], seen: Seen) -> Iterator[Effect]:
     windows, labels = _first(seen.records[WINDOWS.name], _window_place), _first(seen.records[LABELS.name], _label_place)
-    rows = {row["window_id"]: row["labelled_at"].timestamp() for row in seen.rows["labels"]}
+    rows = {row["window_id"]: row["at"].timestamp() for row in seen.rows["committed"]}
     for each in expected.values():
         for window in each.windows:
             sent, labelled = windows.get(window.id), labels.get(window.id)
@@ -214,6 +215,15 @@ def _effects(expected: Mapping[str, Expected], seen: Seen) -> Iterator[Effect]:
                 yield Effect("label", sent.partition, sent.offset, labelled.timestamp / 1000)
             if labelled is not None and window.id in rows:
                 yield Effect("escalate", labelled.partition, labelled.offset, rows[window.id])
+    reads = {topic.name: stage for stage, topic in SOURCES.items()}
+    first = {_letter_place(record): record.timestamp / 1000 for record in reversed(seen.records[DEADLETTERS.name])}
+    for (topic, partition, offset), at in first.items():
+        yield Effect(reads[topic], partition, offset, at)
+
+
+def _letter_place(record: Fetched) -> tuple[str, int, int]:
+    letter = decode_deadletter(record)
+    return letter.topic, letter.partition, letter.offset
 
 
 def _first(records: Sequence[Fetched], place: Callable[[Fetched], tuple[str, int, str]]) -> dict[str, Fetched]:

@@ -120,7 +120,8 @@ def _rows(expected: Mapping[str, Expected]) -> dict[str, list[dict[str, Any]]]:
     return {
         "calls": [_call(due) for due in kept],
         "call_state": [_state(due) for due in expected.values()],
-        "labels": [msgspec.to_builtins(label) | {"labelled_at": AT} for due in kept for label in due.labels],
+        "labels": [msgspec.to_builtins(label) for due in kept for label in due.labels],
+        "committed": [{"window_id": label.window_id, "at": AT} for due in kept for label in due.labels],
         "escalations": [{"id": each.id, "call": each.call, "window_ids": list(each.window_ids)} for each in raised],
         "outbox": [{"call": each.call, "escalation_id": each.id, "sent_at": AT} for each in raised],
         "audit": [{"call": due.call, "action": "call.withdrawn"} for due in expected.values() if due.withdrawn_at],

@@ -91,6 +91,23 @@ def test_a_commit_ahead_of_its_effect_is_found(run: Run) -> None:
     assert dict(run.check().broken) == {}
 
 
+def test_a_commit_ahead_of_a_rows_own_commit_is_found(run: Run) -> None:
+    label = run.topics["labels.v1"][0]
+    run.samples = [committed("escalate", label.partition, label.offset + 1, AT - timedelta(seconds=1))]
+    assert set(run.check().broken) == {"I4 commit"}
+    run.rows["committed"] = [row | {"at": AT - timedelta(seconds=2)} for row in run.rows["committed"]]
+    assert dict(run.check().broken) == {}
+
+
+def test_a_commit_ahead_of_a_dead_letter_is_found(run: Run) -> None:
+    letters = [decode_deadletter(record) for record in run.topics["deadletters.v1"]]
+    first = min(letters, key=lambda letter: letter.offset)
+    run.samples = [committed("segment", first.partition, first.offset, AT - timedelta(seconds=1))]
+    assert dict(run.check().broken) == {}
+    run.samples = [committed("segment", first.partition, first.offset + 1, AT - timedelta(seconds=1))]
+    assert set(run.check().broken) == {"I4 commit"}
+
+
 def test_a_row_of_a_withdrawn_call_is_found(run: Run) -> None:
     call = run.of(withdrawn=True)[0].call
     run.rows["labels"].append(run.rows["labels"][0] | {"window_id": "another", "call": call})
