@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from ops.chaos.calls import Mix, plan
+from ops.chaos.calls import Planned, plan
 from ops.chaos.check import Findings, check
 from ops.chaos.control import Control, compare, controlled
 from ops.chaos.faults import Breaking, Fault
@@ -47,8 +47,8 @@ class Outcome:
 async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> Outcome:
     """Run the row once. What comes of `seed`: the calls and the choice of faults; the machine decides the rest."""
     random = Random(f"row {row.number}, seed {seed}")
-    mix = row.mixes[seed % len(row.mixes)]
-    ledger, since, incidents = _ledger(site, row, random, mix), await ends(site), len(site.incidents)
+    ledger = Ledger(site.folder / "ledger.jsonl", planned(row, random, site.settings.partitions))
+    since, incidents = await ends(site), len(site.incidents)
     breaking = Breaking(site, random)
     async with controlled(site, wanted=row.control), watching(site) as watch:
         with ledger:
@@ -64,10 +64,11 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     return outcome
 
 
-def _ledger(site: Site, row: Row, random: Random, mix: Mix) -> Ledger:
-    planned = [plan(random, f"chaos-{random.getrandbits(64):x}-{time.time_ns()}", mix) for _ in range(row.calls)]
-    spoiled = [poisoned(random, call, mix.poison, site.settings.partitions) for call in planned]
-    return Ledger(site.folder / "ledger.jsonl", spoiled)
+def planned(row: Row, random: Random, partitions: int) -> list[Planned]:
+    """The calls of a run: each mix of the row in turn, so that every run has them all."""
+    mixes = [row.mixes[number % len(row.mixes)] for number in range(row.calls)]
+    calls = [(plan(random, f"chaos-{random.getrandbits(64):x}-{time.time_ns()}", mix), mix) for mix in mixes]
+    return [poisoned(random, call, mix.poison, partitions) for call, mix in calls]
 
 
 async def _break_while_publishing(row: Row, breaking: Breaking, publisher: Publisher) -> None:
