@@ -17,6 +17,7 @@ from ops.chaos.poison import poisoned
 from ops.chaos.rows import Row
 from ops.chaos.seen import Ends, Seen, collect, ends
 from ops.chaos.site import Site
+from ops.chaos.sizes import Size, Sizes, measuring
 from ops.chaos.watch import Watch, settled, watching
 from streams import usecases
 from streams.domain.privacy import pseudonym
@@ -26,6 +27,7 @@ from streams.store.epochs import read_epochs
 from streams.topics import CALLS
 
 PATIENCE_S = 180.0  #: for everything to settle once the fault is over
+IDLE_S = 60.0  #: while nothing is broken and a partition is behind: by then something of it is committed
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Outcome:
     settled_s: float | None = None  #: from the end of fault and input; None: never
     recovered_s: list[float] = field(default_factory=list)  #: of each fault that held something up
     restarts: int = 0
+    peak: Size | None = None  #: the most that any worker held
     control: Control | None = None
     reasons: dict[str, int] = field(default_factory=dict)  #: why programs were started again
 
@@ -50,7 +53,7 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     ledger = Ledger(site.folder / "ledger.jsonl", planned(row, random, site.settings.partitions))
     since, incidents = await ends(site), len(site.incidents)
     breaking = Breaking(site, random)
-    async with controlled(site, wanted=row.control), watching(site) as watch:
+    async with controlled(site, wanted=row.control), watching(site) as watch, measuring(site) as sizes:
         with ledger:
             await _break_while_publishing(row, breaking, Publisher(connection(site.settings), ledger, speed=row.speed))
         settled_s = await settled(site, watch, patience_s=PATIENCE_S)
@@ -60,6 +63,7 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     findings = check(ledger, seen, expected, watch.samples, exact=not row.real_bundle)
     outcome = Outcome(row, seed, findings, breaking.faults, len(ledger.planned), settled_s, control=control)
     _liveness(outcome, watch)
+    _bounds(outcome, sizes)
     _restarts(outcome, [incident.reason for incident in site.incidents[incidents:]])
     return outcome
 
@@ -100,10 +104,23 @@ def _expect(site: Site, ledger: Ledger, seen: Seen, labeller: Labeller) -> dict[
 
 
 def _liveness(outcome: Outcome, watch: Watch) -> None:
-    """I7: everything settles, and each partition that a fault held up moves on after it."""
-    outcome.findings.hold("I7 liveness", outcome.settled_s is not None, f"not settled within {PATIENCE_S:.0f} s")
-    recovered = [watch.recovered_s(fault.ended) for fault in outcome.faults]
+    """I7: everything settles, and each partition that a fault held up moves on soon after it."""
+    found, faults = outcome.findings, outcome.faults
+    found.hold("I7 liveness", outcome.settled_s is not None, f"not settled within {PATIENCE_S:.0f} s")
+    recovered = [watch.recovered_s(fault.ended) for fault in faults]
     outcome.recovered_s = [seconds for seconds in recovered if seconds is not None]
+    for fault in faults:
+        idle_s = watch.idle_s(fault.ended, [other.ended for other in faults])
+        found.hold(
+            "I7 liveness", idle_s <= IDLE_S, f"{fault.what}: a partition stood still for {idle_s:.0f} s after it"
+        )
+
+
+def _bounds(outcome: Outcome, sizes: Sizes) -> None:
+    """I9: no worker grows beyond what it may."""
+    outcome.peak = sizes.worst
+    for finding in sizes.findings():
+        outcome.findings.hold("I9 bounds", holds=False, finding=finding)
 
 
 def _restarts(outcome: Outcome, reasons: Sequence[str]) -> None:
