@@ -37,7 +37,7 @@ Made by `make chaos`; the harness is described in `ops/adr/0088-chaos.md`. {call
   session where a member of a group was killed or cut off, and whatever was broken anew meanwhile.
 * *largest worker*: the most that any process of a stage held, of each.
 * *broken*: findings against the invariants: I0 the log holds the ledger, I1 conservation, I2 effects, I3 order, I4
-  commit safety, I5 consent, I7 liveness (moving again within {idle_s:.0f} s in
+  commit safety, I5 consent, I6 no raw call id but on `calls.v1`, I7 liveness (moving again within {idle_s:.0f} s in
   which nothing else is broken, settled within {patience_s:.0f} s), I8 dead letters, I9 bounds (no worker grows in a run
   by more than {grow.mib} MiB, {grow.fds} fds or {grow.threads} threads).
 """

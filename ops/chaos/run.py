@@ -11,6 +11,7 @@ from ops.chaos.calls import Planned, plan
 from ops.chaos.check import Findings, check
 from ops.chaos.control import Control, compare, controlled
 from ops.chaos.faults import Breaking, Fault
+from ops.chaos.leaks import leaks
 from ops.chaos.ledger import Ledger, Publisher
 from ops.chaos.oracle import Expected, Labeller, Oracle, scored
 from ops.chaos.poison import poisoned
@@ -64,6 +65,7 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     outcome = Outcome(row, seed, findings, breaking.faults, len(ledger.planned), settled_s, control=control)
     _liveness(outcome, watch)
     _bounds(outcome, sizes)
+    await _privacy(outcome, site, ledger)
     _restarts(outcome, [incident.reason for incident in site.incidents[incidents:]])
     return outcome
 
@@ -121,6 +123,13 @@ def _bounds(outcome: Outcome, sizes: Sizes) -> None:
     outcome.peak = sizes.worst
     for finding in sizes.findings():
         outcome.findings.hold("I9 bounds", holds=False, finding=finding)
+
+
+async def _privacy(outcome: Outcome, site: Site, ledger: Ledger) -> None:
+    """I6: no raw call id is anywhere but on calls.v1, where it came in."""
+    ids, address = {call.call_id for call in ledger.planned}, site.settings.postgres.get_secret_value()
+    for place in await asyncio.to_thread(leaks, site.folder, address, ids, known=ledger.path):
+        outcome.findings.hold("I6 privacy", holds=False, finding=f"a raw call id in {place}")
 
 
 def _restarts(outcome: Outcome, reasons: Sequence[str]) -> None:
