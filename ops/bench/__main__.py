@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+import crowd
 import feed
 import labels
 import latency
@@ -16,6 +17,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "feed": feed.measure,
     "segment": segment.measure,
     "labels": labels.measure,
+    "live": crowd.measure,
     "latency": latency.measure,
     "restart": restart.measure,
     "memory": memory.measure,
