@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))  # `withdrawal` runs on the site of `ops.chaos`
 
 import crowd
 import feed
