@@ -2,7 +2,11 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2]))  # `withdrawal` runs on the site of `ops.chaos`
+
+import crowd
 import feed
 import labels
 import latency
@@ -16,6 +20,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "feed": feed.measure,
     "segment": segment.measure,
     "labels": labels.measure,
+    "live": crowd.measure,
     "latency": latency.measure,
     "restart": restart.measure,
     "memory": memory.measure,

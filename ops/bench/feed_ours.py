@@ -1,4 +1,4 @@
-"""Our engine: `feed_ours.py BOOTSTRAP TOPIC GROUP COUNT FILE`."""
+"""Our engine: `feed_ours.py BOOTSTRAP TOPIC GROUP COUNT FILE [EFFECTS]`."""
 
 import sys
 import tempfile
@@ -16,8 +16,8 @@ from streams.kafka.liveness import Liveness
 from streams.metrics import Metrics
 from streams.ports import Batch
 
-bootstrap, topic, group, count, said = sys.argv[1:]
-work = Work(int(count), Path(said))
+bootstrap, topic, group, count, said, *effects = sys.argv[1:]
+work = Work(int(count), Path(said), *map(Path, effects))
 
 
 class Stage:

@@ -1,4 +1,4 @@
-"""The control, as Faust's guide has it: `feed_stock.py BOOTSTRAP TOPIC GROUP COUNT FILE`."""
+"""The control, as Faust's guide has it: `feed_stock.py BOOTSTRAP TOPIC GROUP COUNT FILE [EFFECTS]`."""
 
 import sys
 import tempfile
@@ -8,9 +8,12 @@ from typing import Any
 import faust
 from feed_work import Work
 
-bootstrap, topic, group, count, said = sys.argv[1:]
-work = Work(int(count), Path(said))
+from streams.app import collect_seldom
 
+bootstrap, topic, group, count, said, *effects = sys.argv[1:]
+work = Work(int(count), Path(said), *map(Path, effects))
+
+collect_seldom()  # as ours does: what is compared is the engine, not the interpreter's settings
 with tempfile.TemporaryDirectory() as folder:
     app = faust.App(
         group,
@@ -32,6 +35,6 @@ with tempfile.TemporaryDirectory() as folder:
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust ships no types
         """A record at a time."""
         async for event in stream.events():
-            work.one(event.key, event.value)
+            work.one(event.key, event.value, event.message.partition, event.message.offset)
 
     faust.Worker(app, loglevel="WARN").execute_from_commandline()

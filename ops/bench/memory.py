@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from results import Measure, progress
 
-#: (calls, seconds of media time); `UNDERTONE_LONG=1` adds the last ones.
+#: (calls, seconds of media time); `UNDERTONE_LONG=1` adds the last ones, which take about ten minutes each.
 BY_CALLS, MANY = [(10, 30), (100, 30), (1_000, 30)], (10_000, 30)
 BY_LENGTH, LONG = [(10, 60), (10, 600), (10, 3_600)], (10, 8 * 3_600)
 WORKER = Path(__file__).with_name("memory_work.py")
@@ -27,12 +27,18 @@ def measure() -> list[Measure]:
 def _measures(what: str, points: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Measure]:
     said = [_point(calls, seconds) for calls, seconds in points]
     pairs = list(zip(names, said, strict=False))
-    memory = ", ".join(f"{name}: {point['kb']:.0f}" for name, point in pairs)
-    cpu = ", ".join(f"{name}: {point['ms']:.2f}" for name, point in pairs)
     return [
-        Measure(f"memory a call, {what}", said[-1]["kb"], "kB", goal="flat", remarks=memory),
-        Measure(f"CPU a second of a call, {what}", said[-1]["ms"], "ms", goal="flat", remarks=cpu),
+        _flat(f"memory a call, {what}", "kB", {name: point["kb"] for name, point in pairs}),
+        _flat(f"CPU a second of a call, {what}", "ms", {name: point["ms"] for name, point in pairs}),
     ]
+
+
+def _flat(name: str, unit: str, points: Mapping[str, float]) -> Measure:
+    """The last point; how flat is how many times the largest is the smallest."""
+    times = max(points.values()) / min(points.values())
+    each = ", ".join(f"{point}: {value:.3g}" for point, value in points.items())
+    remarks = f"largest / smallest {times:.2f}; {each}"
+    return Measure(name, [*points.values()][-1], unit, goal="flat", remarks=remarks)
 
 
 def _point(calls: int, seconds: int) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 import asyncio
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from itertools import pairwise
 
 import numpy as np
 from onnxruntime import InferenceSession, SessionOptions
@@ -16,16 +16,17 @@ from results import ROOT, Measure, compared, progress
 from services.recordings import open_recording, read
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_topics import Kept, MemoryDeadLetters, MemoryTopics
-from streams.domain.overlap import OFFSET, ONSET
-from streams.domain.privacy import Epoch
-from streams.domain.records import Audio, CallRecord, Consent, Encoding, Notice, Purpose, Role, Started
-from streams.kafka.cloudevents import encode_call
+from streams.domain import hearing
+from streams.domain.overlap import FRAME_MS, Frame
+from streams.domain.privacy import Epoch, pseudonym
+from streams.domain.records import Audio, CallRecord, Consent, Encoding, Ended, Notice, Purpose, Role, Started
+from streams.kafka.cloudevents import decode_window, encode_call
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
-from streams.speech.activity import START, Stretch, VoiceActivity, context_samples, frame_samples
-from streams.speech.decode import Pcm, encode
+from streams.speech.activity import START, VoiceActivity, context_samples, frame_samples
+from streams.speech.decode import Pcm, decode, encode
 from streams.stages.segment import Segment
-from streams.topics import CALLS
+from streams.topics import CALLS, WINDOWS
 
 SAMPLES = ROOT / "services" / "standalone" / "samples"
 RATE, CHUNK_MS = 8000, 200
@@ -34,22 +35,25 @@ TICKS = SECONDS * 1000 // CHUNK_MS
 ALONE = 8  #: channels of the baseline: each is by itself, so more would only take longer
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 GRANT = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=AT)
+EPOCH = Epoch("bench", b"k" * 32, AT - timedelta(days=1))
 STARTED = Started("demo", (Role.AGENT, Role.CUSTOMER), "en", Notice("bench", "1", "en", AT), (GRANT,))
 
 
 def measure() -> list[Measure]:
     """The stage, on twins of Kafka and PostgreSQL, each tick 200 ms of every call in one batch."""
     calls = talk(OPEN_CALLS, SECONDS)
-    check(calls[:16])
+    check(calls)
     pairs = []
     for number in range(ROUNDS):
         ours = SECONDS * OPEN_CALLS / asyncio.run(played(stage(VoiceActivity(), MemoryTopics()), Ticks(calls), TICKS))
         theirs = alone(calls)
         pairs.append((ours, theirs))
         progress(f"segment {number + 1}/{ROUNDS}: {ours:,.0f} calls a core against {theirs:,.0f}")
+    ours, theirs = map(statistics.median, zip(*pairs, strict=True))
     remarks = (
         f"{2 * OPEN_CALLS} channels; whole stage (codec, consent, folds, windows, sealed checkpoint a second; twins of"
-        " Kafka and PostgreSQL) against the ONNX model alone; turn boundaries equal"
+        f" Kafka and PostgreSQL), {_frame_us(ours)} a frame of 32 ms, against the ONNX model alone, a frame at a time,"
+        f" {_frame_us(theirs)}; its windows are those that the fold cuts from the ONNX model's probabilities"
     )
     return [compared("segment, calls a core", "calls", pairs, goal="8", remarks=remarks)]
 
@@ -74,6 +78,13 @@ class Ticks:
     def tick(self, number: int) -> Batch:
         """200 ms of every call."""
         return self._batch(self._chunk(n, pcm, number) for n, pcm in enumerate(self._calls))
+
+    def ended(self, number: int) -> Batch:
+        """Every call is over after so many ticks."""
+        ended = Ended("hung_up")
+        return self._batch(
+            CallRecord(name(n), number + 1, number * CHUNK_MS, AT, ended) for n in range(len(self._calls))
+        )
 
     def _chunk(self, call: int, samples: Pcm, number: int) -> CallRecord:
         size = CHUNK_MS * RATE // 1000
@@ -100,7 +111,7 @@ def name(call: int) -> str:
 def stage(activity: VoiceActivity, topics: MemoryTopics) -> Segment:
     """A segment stage on twins."""
     return Segment(
-        epochs=(Epoch("bench", b"k" * 32, AT - timedelta(days=1)),),
+        epochs=(EPOCH,),
         use_cases={"demo"},
         partitions=lambda: 1,
         store=MemoryCalls(),
@@ -155,24 +166,42 @@ def alone(calls: Sequence[Pcm]) -> float:
     channels = [channel for call in calls for channel in call][:ALONE]
     began = time.process_time()
     for channel in channels:
-        turns(heard_alone(session, channel))
+        heard_alone(session, channel)
     return SECONDS * len(channels) / 2 / (time.process_time() - began)
 
 
-def turns(probabilities: Iterable[float]) -> list[int]:
-    """The frames at which speech begins or ends."""
-    speaks = [False]
-    for probability in probabilities:
-        speaks.append(probability >= (OFFSET if speaks[-1] else ONSET))
-    return [frame for frame, (before, after) in enumerate(pairwise(speaks)) if before != after]
-
-
 def check(calls: Sequence[Pcm]) -> None:
-    """Speech begins and ends at the same frames, whether channels are heard together or a frame at a time."""
-    session, channels = silero(), [channel for call in calls for channel in call]
-    silence = np.zeros(context_samples(RATE), np.int16)
-    whole = len(channels[0]) // frame_samples(RATE) * frame_samples(RATE)
-    together = VoiceActivity().hear(RATE, [Stretch(channel[:whole], silence) for channel in channels])
-    for channel, heard in zip(channels, together, strict=True):
-        if turns(heard.probability) != turns(heard_alone(session, channel)):
-            raise RuntimeError("a turn's boundary is elsewhere")
+    """The stage sends the windows that the fold cuts of what the ONNX model hears, a frame of a channel at a time."""
+    topics = MemoryTopics()
+    asyncio.run(_ended(stage(VoiceActivity(), topics), Ticks(calls)))
+    sent = [decode_window(record) for record in topics.read(WINDOWS.name)]
+    found = {(window.call, window.role, window.start_ms, window.end_ms) for window in sent}
+    session = silero()
+    due = {(pseudonym(EPOCH, name(n)), *cut) for n, call in enumerate(calls) for cut in cuts(session, call)}
+    if not due or found != due or len(sent) != len(found):
+        raise RuntimeError(f"of {len(due)} windows {len(due - found)} are missing, {len(found - due)} are others")
+    progress(f"segment: {len(due)} windows of {2 * len(calls)} channels are those of the ONNX model")
+
+
+async def _ended(made: Segment, ticks: Ticks) -> None:
+    await played(made, ticks, TICKS)
+    await made.handle(ticks.ended(TICKS))
+
+
+def cuts(session: InferenceSession, call: Pcm) -> list[tuple[Role, int, int]]:
+    """The windows of a call, as it comes over the wire, by the model alone: role, start and end (ms)."""
+    size = frame_samples(RATE)
+    wired = [decode(Audio(Encoding.PCMU, RATE, 1, encode(Encoding.PCMU, channel[np.newaxis])))[0] for channel in call]
+    frames = [channel[: len(channel) // size * size].reshape(-1, size).astype(np.int64) for channel in wired]
+    heard = zip(*(heard_alone(session, channel) for channel in wired), strict=True)
+    energy = zip(*((each * each).sum(axis=1).tolist() for each in frames), strict=True)
+    state = hearing.resume(hearing.silent(STARTED.channels), at_ms=0, consent_seq=0)
+    told = enumerate(zip(heard, energy, strict=True))
+    state, some = hearing.steps(state, (Frame(n * FRAME_MS, (n + 1) * FRAME_MS, *each) for n, each in told))
+    _, last = hearing.finish(state, SECONDS * 1000)
+    return [(STARTED.channels[cut.channel], cut.start_ms, cut.end_ms) for cut in (*some, *last)]
+
+
+def _frame_us(calls: float) -> str:
+    """What a frame of a channel takes where a core sustains so many calls."""
+    return f"{FRAME_MS * 1000 / (2 * calls):.1f} us"

@@ -11,9 +11,12 @@ from ops.chaos.ledger import Ledger
 from ops.chaos.oracle import Expected
 from ops.chaos.seen import Seen
 from ops.chaos.watch import Sample
+from streams.app import SOURCES
+from streams.domain import trail
 from streams.domain.records import Escalation, Heads, Label
 from streams.kafka.cloudevents import decode_deadletter, decode_escalation, decode_label, decode_window
 from streams.ports import Fetched
+from streams.store.audit import Action
 from streams.topics import CALLS, DEADLETTERS, ESCALATIONS, LABELS, WINDOWS
 
 NEAR = 1e-4  #: of the real bundle: a batch's company moves the last bits
@@ -51,6 +54,7 @@ def check(
     _order(found, expected, seen)
     _commits(found, expected, seen, samples)
     _consent(found, expected, seen)
+    _trail(found, seen)
     _dead_letters(found, ledger, seen)
     return found
 
@@ -200,7 +204,7 @@ def _commits(found: Findings, expected: Mapping[str, Expected], seen: Seen, samp
 
 def _effects(expected: Mapping[str, Expected], seen: Seen) -> Iterator[Effect]:
     windows, labels = _first(seen.records[WINDOWS.name], _window_place), _first(seen.records[LABELS.name], _label_place)
-    rows = {row["window_id"]: row["labelled_at"].timestamp() for row in seen.rows["labels"]}
+    rows = {row["window_id"]: row["at"].timestamp() for row in seen.rows["committed"]}
     for each in expected.values():
         for window in each.windows:
             sent, labelled = windows.get(window.id), labels.get(window.id)
@@ -211,6 +215,15 @@ def _effects(expected: Mapping[str, Expected], seen: Seen) -> Iterator[Effect]:
                 yield Effect("label", sent.partition, sent.offset, labelled.timestamp / 1000)
             if labelled is not None and window.id in rows:
                 yield Effect("escalate", labelled.partition, labelled.offset, rows[window.id])
+    reads = {topic.name: stage for stage, topic in SOURCES.items()}
+    first = {_letter_place(record): record.timestamp / 1000 for record in reversed(seen.records[DEADLETTERS.name])}
+    for (topic, partition, offset), at in first.items():
+        yield Effect(reads[topic], partition, offset, at)
+
+
+def _letter_place(record: Fetched) -> tuple[str, int, int]:
+    letter = decode_deadletter(record)
+    return letter.topic, letter.partition, letter.offset
 
 
 def _first(records: Sequence[Fetched], place: Callable[[Fetched], tuple[str, int, str]]) -> dict[str, Fetched]:
@@ -221,27 +234,37 @@ def _first(records: Sequence[Fetched], place: Callable[[Fetched], tuple[str, int
 
 
 def _consent(found: Findings, expected: Mapping[str, Expected], seen: Seen) -> None:
-    """I5: nothing of a call without consent; of a withdrawn one a tombstone, and a retraction of all that went out."""
+    """I5: of a withdrawn call a tombstone and one audit row, and as the last word on all that went out a retraction."""
     states = {row["call"]: row for row in seen.rows["call_state"]}
-    sent: defaultdict[str, list[Escalation]] = defaultdict(list)
+    audited = Counter(row["call"] for row in seen.rows["audit"] if row["action"] == Action.WITHDRAWN)
+    last: defaultdict[str, dict[str, bool]] = defaultdict(dict)
     for record in seen.records[ESCALATIONS.name]:
         told = decode_escalation(record)
-        sent[told.call].append(told)
+        last[told.call][told.id] = told.retracted
     for call, due in expected.items():
         if due.withdrawn_at is None:
+            found.hold("I5 consent", not audited[call], "a call is on record as withdrawn that never was")
             continue
-        for table in ("calls", "labels", "escalations"):
+        for table in ("calls", "labels", "escalations", "outbox"):
             left = sum(row["call"] == call for row in seen.rows[table])
             found.hold("I5 consent", not left, f"{left} rows of a withdrawn call in {table}")
+        found.hold("I5 consent", audited[call] == 1, f"{audited[call]} audit rows of a withdrawal")
         state = states.get(call)
         found.hold(
             "I5 consent", state is not None and state["closed"] == "withdrawn", "a withdrawn call has no tombstone"
         )
         if state is not None:
             found.withdrawal_s.append((state["saved_at"] - due.withdrawn_at).total_seconds())
-        taken_back = {told.id for told in sent[call] if told.retracted}
-        open_ids = {told.id for told in sent[call]} - taken_back
-        found.hold("I5 consent", not open_ids, f"{len(open_ids)} escalations of a withdrawn call were not retracted")
+        standing = sum(not retracted for retracted in last[call].values())
+        found.hold("I5 consent", not standing, f"{standing} escalations of a withdrawn call stand")
+
+
+def _trail(found: Findings, seen: Seen) -> None:
+    """I5: the audit trail is what was written."""
+    try:
+        trail.check(seen.trail)
+    except trail.BrokenTrailError as broken:
+        found.broken["I5 consent"].append(str(broken))
 
 
 def _dead_letters(found: Findings, ledger: Ledger, seen: Seen) -> None:

@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -80,14 +79,15 @@ async def _joined(site: Site) -> None:
     await admin.start()
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while _state(await admin.describe_consumer_groups([GROUP])) != "Stable":
+            while await state_of(admin, GROUP) != "Stable":
                 await asyncio.sleep(0.2)
     finally:
         await admin.close()
 
 
-def _state(answers: Sequence[Any]) -> str:
+async def state_of(admin: AIOKafkaAdminClient, group: str) -> str:
     """The group's state: the second field behind its error code, in every version of the answer."""
+    answers = await admin.describe_consumer_groups([group])
     [(_, _, state, *_)] = answers[0].groups
     return str(state)
 

@@ -39,6 +39,14 @@ class Breaking:
     random: Random
     faults: list[Fault] = field(default_factory=list)
     rounds: int = 0
+    drawn: bool = False  #: whether a victim was chosen already
+
+    def victim(self, names: Sequence[str]) -> str:
+        """One of these programs or stages; segment first of all, for it is the stage that keeps state."""
+        stateful = [name for name in names if name.startswith("segment")]
+        chosen = self.random.choice(names if self.drawn else stateful)
+        self.drawn = True
+        return chosen
 
     async def pause(self, least_s: float, most_s: float) -> None:
         """Let the stream run for a while."""
@@ -65,7 +73,7 @@ async def nothing(breaking: Breaking) -> None:
 async def kill_one(breaking: Breaking) -> None:
     """Kill -9 any worker, the inference service included."""
     await breaking.pause(1, 4)
-    name = breaking.random.choice((*breaking.site.workers, "inference"))
+    name = breaking.victim((*breaking.site.workers, "inference"))
     async with breaking.noted(f"kill -9 {name}"):
         breaking.site.signal(name, signal.SIGKILL)
 
@@ -104,7 +112,7 @@ async def restart_next(breaking: Breaking) -> None:
 
 async def crash_loop(breaking: Breaking) -> None:
     """Kill -9 both processes of a stage 0.4 s after each start: faster than anything is committed."""
-    stage = breaking.random.choice(STAGES[:3])
+    stage = breaking.victim(STAGES[:3])
     names = [name for name in breaking.site.workers if name.startswith(stage)]
     async with breaking.noted(f"{stage} killed every 0.4 s"):
         for _ in range(25):
@@ -255,10 +263,10 @@ async def no_scorer(breaking: Breaking) -> None:
 async def freeze_worker(breaking: Breaking) -> None:
     """SIGSTOP a worker for longer than its session: it wakes as a zombie, its partitions with somebody else."""
     await breaking.pause(1, 3)
-    name = breaking.random.choice(breaking.site.workers)
+    name = breaking.victim(breaking.site.workers)
     async with breaking.noted(f"SIGSTOP {name}"):
         breaking.site.signal(name, signal.SIGSTOP)
-        await asyncio.sleep(breaking.random.uniform(5, 20))
+        await asyncio.sleep(breaking.random.uniform(8, 20))
         breaking.site.signal(name, signal.SIGCONT)
 
 

@@ -40,10 +40,10 @@ class Ledger:
         self.entries: list[Entry] = []
         sendings = [sending for call in planned for sending in call.sendings]
         self.sendings: Mapping[int, Sending] = dict(enumerate(sendings))
-        self._path = path
+        self.path = path
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("wb")
+        self._file = self.path.open("wb")
         return self
 
     def __exit__(self, *_: object) -> None:

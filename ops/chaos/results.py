@@ -14,14 +14,16 @@ from statistics import quantiles
 
 from ops.chaos.control import Control
 from ops.chaos.rows import ROWS
-from ops.chaos.run import Outcome
+from ops.chaos.run import IDLE_S, PATIENCE_S, Outcome
+from ops.chaos.sizes import MAY_GROW
 from services.standalone import jars
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "RESULTS.md"
 HEAD = (
     *("row", "fault", "seeds", "faults", "records", "effects", "lost", "too many", "again"),
-    *("moving again, s (p50, p95, worst)", "settled, s (worst)", "restarts", "broken"),
+    *("moving again, s (p50, p95, worst)", "settled, s (worst)", "restarts"),
+    *("largest worker (MiB, fds, threads)", "broken"),
 )
 INTRO = """\
 # Chaos: what came of the faults
@@ -31,10 +33,13 @@ Made by `make chaos`; the harness is described in `ops/adr/0088-chaos.md`. {call
 * *effects*: label rows, escalations and dead letters that the oracle expects. *lost*: those that are not there,
   with the upper end of a 95 % interval (3/N where none is). *too many*: rows or distinct dead letters that it does not
   expect. *again*: records of derived topics that came more than once and changed nothing.
-* *moving again*: from a fault's end until every partition that was behind then had committed more. It includes 10 s of
-  session where a member of a group was killed or cut off.
+* *moving again*: from a fault's end until every partition that was behind then had committed more. It includes the
+  session where a member of a group was killed or cut off, and whatever was broken anew meanwhile.
+* *largest worker*: the most that any process of a stage held, of each.
 * *broken*: findings against the invariants: I0 the log holds the ledger, I1 conservation, I2 effects, I3 order, I4
-  commit safety, I5 consent, I7 liveness, I8 dead letters.
+  commit safety, I5 consent, I6 no raw call id but on `calls.v1`, I7 liveness (moving again within {idle_s:.0f} s in
+  which nothing else is broken, settled within {patience_s:.0f} s), I8 dead letters, I9 bounds (no worker grows in a run
+  by more than {grow.mib} MiB, {grow.fds} fds or {grow.threads} threads).
 """
 
 
@@ -62,6 +67,7 @@ class Told:
     reasons: Mapping[str, int]
     broken: Mapping[str, Sequence[str]]
     control: Mapping[str, int] | None = field(default=None)
+    peak: Mapping[str, int] | None = field(default=None)  #: the most that any worker held, of each
 
 
 def told(name: str, outcome: Outcome) -> Told:
@@ -90,6 +96,7 @@ def told(name: str, outcome: Outcome) -> Told:
         reasons=outcome.reasons,
         broken=dict(found.broken),
         control=None if outcome.control is None else asdict(outcome.control),
+        peak=None if outcome.peak is None else asdict(outcome.peak),
     )
 
 
@@ -116,7 +123,13 @@ def render(runs: Sequence[Told]) -> str:
     for run in runs:
         by_row[run.row].append(run)
     calls = f"{sum(run.calls for run in runs)} calls in {len(runs)} runs."
-    lines = [INTRO.format(calls=calls), *_where(runs), "", _cells(HEAD), _cells(["---"] * len(HEAD))]
+    lines = [
+        INTRO.format(calls=calls, idle_s=IDLE_S, patience_s=PATIENCE_S, grow=MAY_GROW),
+        *_where(runs),
+        "",
+        _cells(HEAD),
+        _cells(["---"] * len(HEAD)),
+    ]
     lines += [_line(name, each) for name, each in by_row.items()]
     lines += ["", *_withdrawals(runs), *_controls(by_row), *_broken(runs), *_faults(by_row)]
     return "\n".join(lines) + "\n"
@@ -146,9 +159,16 @@ def _line(name: str, runs: Sequence[Told]) -> str:
         _spread(recovered),
         "never" if None in settled else f"{max(each for each in settled if each is not None):.1f}",
         str(sum(run.restarts for run in runs)),
+        _largest([run.peak for run in runs if run.peak is not None]),
         f"**{broken}**" if broken else "0",
     )
     return _cells(cells)
+
+
+def _largest(peaks: Sequence[Mapping[str, int]]) -> str:
+    if not peaks:
+        return "-"
+    return ", ".join(str(max(peak[what] for peak in peaks)) for what in ("mib", "fds", "threads"))
 
 
 def _cells(cells: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from ops.chaos.calls import Mix, Permission
 from ops.chaos.faults import Round
 
 USUAL = (Mix(),)
-#: At 5 % each hardly a turn is long enough for a window, so that every other seed has 1 %.
+#: At 5 % each hardly a turn is long enough for a window, so that every other call has 1 %.
 DISTURBED = tuple(Mix(duplicate=share, swapped=share, late=share, missing=share) for share in (0.01, 0.05))
 POISON = tuple(Mix(poison=share) for share in (0.01, 0.1, 1.0))
 REVOKED = (
@@ -31,7 +31,7 @@ class Row:
     number: int
     what: str
     round: Round
-    mixes: tuple[Mix, ...] = USUAL  #: one after the other, by seed
+    mixes: tuple[Mix, ...] = USUAL  #: one after the other, call by call
     calls: int = 36
     lanes: int = 6
     speed: float = 6.0
@@ -65,8 +65,9 @@ ROWS: Mapping[str, Row] = {
     "25": Row(
         25,
         "consent withdrawn under rows 1, 7 and 10",
-        faults.any_of(faults.kill_one, faults.restart_broker, faults.part_postgres),
+        faults.each_of(faults.kill_one, faults.part_postgres, faults.restart_broker),
         mixes=REVOKED,
+        calls=60,
     ),
     "1b": Row(1, "row 1 with the real service and bundle", faults.kill_one, real_bundle=True),
     "14b": Row(14, "row 14 with the real service and bundle", faults.restart_postgres, real_bundle=True),

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from ops.chaos.calls import Mix, plan
+from ops.chaos.calls import Planned, plan
 from ops.chaos.check import Findings, check
 from ops.chaos.control import Control, compare, controlled
 from ops.chaos.faults import Breaking, Fault
+from ops.chaos.leaks import leaks
 from ops.chaos.ledger import Ledger, Publisher
 from ops.chaos.oracle import Expected, Labeller, Oracle, scored
 from ops.chaos.poison import poisoned
 from ops.chaos.rows import Row
 from ops.chaos.seen import Ends, Seen, collect, ends
 from ops.chaos.site import Site
+from ops.chaos.sizes import Size, Sizes, measuring
 from ops.chaos.watch import Watch, settled, watching
 from streams import usecases
 from streams.domain.privacy import pseudonym
@@ -26,6 +28,7 @@ from streams.store.epochs import read_epochs
 from streams.topics import CALLS
 
 PATIENCE_S = 180.0  #: for everything to settle once the fault is over
+IDLE_S = 60.0  #: while nothing is broken and a partition is behind: by then something of it is committed
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class Outcome:
     settled_s: float | None = None  #: from the end of fault and input; None: never
     recovered_s: list[float] = field(default_factory=list)  #: of each fault that held something up
     restarts: int = 0
+    peak: Size | None = None  #: the most that any worker held
     control: Control | None = None
     reasons: dict[str, int] = field(default_factory=dict)  #: why programs were started again
 
@@ -47,10 +51,10 @@ class Outcome:
 async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> Outcome:
     """Run the row once. What comes of `seed`: the calls and the choice of faults; the machine decides the rest."""
     random = Random(f"row {row.number}, seed {seed}")
-    mix = row.mixes[seed % len(row.mixes)]
-    ledger, since, incidents = _ledger(site, row, random, mix), await ends(site), len(site.incidents)
+    ledger = Ledger(site.folder / "ledger.jsonl", planned(row, random, site.settings.partitions))
+    since, incidents = await ends(site), len(site.incidents)
     breaking = Breaking(site, random)
-    async with controlled(site, wanted=row.control), watching(site) as watch:
+    async with controlled(site, wanted=row.control), watching(site) as watch, measuring(site) as sizes:
         with ledger:
             await _break_while_publishing(row, breaking, Publisher(connection(site.settings), ledger, speed=row.speed))
         settled_s = await settled(site, watch, patience_s=PATIENCE_S)
@@ -60,14 +64,17 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     findings = check(ledger, seen, expected, watch.samples, exact=not row.real_bundle)
     outcome = Outcome(row, seed, findings, breaking.faults, len(ledger.planned), settled_s, control=control)
     _liveness(outcome, watch)
+    _bounds(outcome, sizes)
+    await _privacy(outcome, site, ledger)
     _restarts(outcome, [incident.reason for incident in site.incidents[incidents:]])
     return outcome
 
 
-def _ledger(site: Site, row: Row, random: Random, mix: Mix) -> Ledger:
-    planned = [plan(random, f"chaos-{random.getrandbits(64):x}-{time.time_ns()}", mix) for _ in range(row.calls)]
-    spoiled = [poisoned(random, call, mix.poison, site.settings.partitions) for call in planned]
-    return Ledger(site.folder / "ledger.jsonl", spoiled)
+def planned(row: Row, random: Random, partitions: int) -> list[Planned]:
+    """The calls of a run: each mix of the row in turn, so that every run has them all."""
+    mixes = [row.mixes[number % len(row.mixes)] for number in range(row.calls)]
+    calls = [(plan(random, f"chaos-{random.getrandbits(64):x}-{time.time_ns()}", mix), mix) for mix in mixes]
+    return [poisoned(random, call, mix.poison, partitions) for call, mix in calls]
 
 
 async def _break_while_publishing(row: Row, breaking: Breaking, publisher: Publisher) -> None:
@@ -99,10 +106,30 @@ def _expect(site: Site, ledger: Ledger, seen: Seen, labeller: Labeller) -> dict[
 
 
 def _liveness(outcome: Outcome, watch: Watch) -> None:
-    """I7: everything settles, and each partition that a fault held up moves on after it."""
-    outcome.findings.hold("I7 liveness", outcome.settled_s is not None, f"not settled within {PATIENCE_S:.0f} s")
-    recovered = [watch.recovered_s(fault.ended) for fault in outcome.faults]
+    """I7: everything settles, and each partition that a fault held up moves on soon after it."""
+    found, faults = outcome.findings, outcome.faults
+    found.hold("I7 liveness", outcome.settled_s is not None, f"not settled within {PATIENCE_S:.0f} s")
+    recovered = [watch.recovered_s(fault.ended) for fault in faults]
     outcome.recovered_s = [seconds for seconds in recovered if seconds is not None]
+    for fault in faults:
+        idle_s = watch.idle_s(fault.ended, [other.ended for other in faults])
+        found.hold(
+            "I7 liveness", idle_s <= IDLE_S, f"{fault.what}: a partition stood still for {idle_s:.0f} s after it"
+        )
+
+
+def _bounds(outcome: Outcome, sizes: Sizes) -> None:
+    """I9: no worker grows beyond what it may."""
+    outcome.peak = sizes.worst
+    for finding in sizes.findings():
+        outcome.findings.hold("I9 bounds", holds=False, finding=finding)
+
+
+async def _privacy(outcome: Outcome, site: Site, ledger: Ledger) -> None:
+    """I6: no raw call id is anywhere but on calls.v1, where it came in."""
+    ids, address = {call.call_id for call in ledger.planned}, site.settings.postgres.get_secret_value()
+    for place in await asyncio.to_thread(leaks, site.folder, address, ids, known=ledger.path):
+        outcome.findings.hold("I6 privacy", holds=False, finding=f"a raw call id in {place}")
 
 
 def _restarts(outcome: Outcome, reasons: Sequence[str]) -> None:

@@ -9,21 +9,25 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg.rows import dict_row
 
 from ops.chaos.site import Site
+from streams.domain.trail import Entry
 from streams.kafka.connection import connection
 from streams.ports import Fetched
+from streams.store.audit import pages
+from streams.store.database import Database
 from streams.topics import TOPICS
 
 Ends = Mapping[TopicPartition, int]
 Rows = Sequence[Mapping[str, Any]]
-TABLES = ("calls", "call_state", "labels", "escalations", "outbox", "audit")
+TABLES = ("calls", "call_state", "labels", "escalations", "outbox", "audit", "committed")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Records by topic, each partition in order; rows by table."""
+    """Records by topic, each partition in order; rows by table; the whole audit trail."""
 
     records: Mapping[str, Sequence[Fetched]] = field(repr=False)
     rows: Mapping[str, Rows] = field(repr=False)
+    trail: Sequence[Entry] = field(repr=False)
 
 
 async def ends(site: Site) -> Ends:
@@ -47,7 +51,7 @@ async def collect(site: Site, since: Ends, calls: Collection[str]) -> Seen:
             for place, batch in (await consumer.getmany(timeout_ms=200)).items():
                 records[place.topic] += [record for record in batch if record.offset < upto[place]]
             left = {place for place in left if await consumer.position(place) < upto[place]}
-    return Seen(records, _rows(site, calls))
+    return Seen(records, _rows(site, calls), await _trail(site))
 
 
 def _rows(site: Site, calls: Collection[str]) -> dict[str, Rows]:
@@ -60,3 +64,11 @@ def _rows(site: Site, calls: Collection[str]) -> dict[str, Rows]:
             ).fetchall()
             for table in TABLES
         }
+
+
+async def _trail(site: Site) -> list[Entry]:
+    database = Database(site.settings.postgres.get_secret_value(), application="chaos")
+    try:
+        return [entry async for page in pages(database) for entry in page]
+    finally:
+        await database.close()

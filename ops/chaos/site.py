@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ from streams.kafka.admin import apply_topics, partitions_of
 from streams.settings import Settings
 from streams.store.epochs import create_epochs
 from streams.store.migrate import migrate
-from streams.topics import CALLS
+from streams.topics import CALLS, TOPICS
 
 SIDES = ("a", "b")
 STAGES = ("segment", "label", "escalate", "relay")
@@ -40,6 +40,16 @@ PARTITIONS = 4
 ROOT = Path(__file__).parents[2]
 LOOK_S = 0.1
 READY_S = 120.0
+#: So that a record's time is when the broker had it, not when its sender took it up.
+LOGS_TIME = {"message.timestamp.type": "LogAppendTime"}
+#: A deferred trigger fires at the commit, so a label row's time is that, and one that was deleted since is known too.
+NOTE_COMMITS = """
+    CREATE TABLE committed (call text, window_id text, at timestamptz);
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO committed VALUES (NEW.call, NEW.window_id, clock_timestamp()); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER note_commit AFTER INSERT ON labels DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION note_commit();
+"""
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -190,7 +200,7 @@ async def _servers(
             proxy = Proxy(target, Random(random.random()))
             proxies[f"{server}-{side}"] = await ending.enter_async_context(proxying(proxy, ports[f"{server}-{side}"]))
     settings = _settings(folder, url, ports, "")
-    await apply_topics(settings)
+    await apply_topics(settings, [replace(topic, config=topic.config | LOGS_TIME) for topic in TOPICS])
     sides = {side: _settings(folder, url, ports, f"-{side}") for side in SIDES}
     return Site(folder, settings, sides, proxies, supervisor, incidents, programs=programs)
 
@@ -205,6 +215,8 @@ async def _postgres(folder: Path, supervisor: Supervisor, port: int) -> tuple[Pr
     await asyncio.to_thread(postgres.wait_until_ready, program, process, url)
     url = await asyncio.to_thread(postgres.create_database, url, "undertone")
     await asyncio.to_thread(migrate, url)
+    with psycopg.connect(url) as connected:
+        connected.execute(NOTE_COMMITS)
     return program, url
 
 

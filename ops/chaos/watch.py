@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -55,6 +55,17 @@ class Watch:
             if not owed:
                 return sample.at - since
         return None
+
+    def idle_s(self, since: float, mended: Sequence[float]) -> float:
+        """The part of it that comes after the last of the moments `mended`; until the last sample where it never was.
+
+        What was broken anew meanwhile holds up a partition too; once nothing is, there is no excuse.
+        """
+        if not self.samples or self.samples[0].at > since:
+            return 0.0
+        recovered_s = self.recovered_s(since)
+        until = self.samples[-1].at if recovered_s is None else since + recovered_s
+        return until - max([since, *(moment for moment in mended if moment <= until)])
 
 
 def _committed(sample: Sample, stage: str, partition: int) -> int:

@@ -33,6 +33,8 @@ NAME, PHONE, MAIL, ID = "Erika Kanarienvogel", "+49 30 90187766", "erika@kanarie
 CANARIES = [part.encode() for part in ("Kanarienvogel", "kanarienvogel", "90187766", "9018 7766", "KANARI-0815")]
 PATTERN = b"KANARI-0815" * 400
 PYTHON = ("segment", "label", "escalate", "relay", "inference")
+SERVERS = ("kafka", "postgres")  #: whose limits are their own: they are not our programs
+CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 
 
 def call_id() -> str:
@@ -130,10 +132,18 @@ def places(site: Site) -> Iterator[tuple[str, bytes]]:
         if path.is_file() and not any(part.startswith(CALLS.name) for part in inside.parts):
             yield str(inside), path.read_bytes()
     for program, address in site.stack.probes.items():
-        if program != "inference":
-            with urlopen(address.removesuffix("/ready") + "/metrics", timeout=5) as reply:  # noqa: S310 - our own
-                yield f"metrics of {program}", reply.read()
-    yield "core dumps", b"".join(str(path).encode() for path in Path.cwd().glob("core*"))
+        served = address.removesuffix("/v2/health/ready").removesuffix("/ready")
+        with urlopen(f"{served}/metrics", timeout=5) as reply:  # noqa: S310 - our own
+            yield f"metrics of {program}", reply.read()
+
+
+def cores(site: Site) -> list[Path]:
+    """Files that the kernel may have left of a process: in its working directory, or where the pattern says."""
+    pattern = Path(CORE_PATTERN.read_text().strip())  # "|program": a pipe, which a limit of 1 shuts too
+    name = pattern.name.partition("%")[0]
+    running = [psutil.Process(pid) for pid in pids(site, *PYTHON, *SERVERS).values()]
+    folders = {Path(process.cwd()) for process in running} | ({pattern.parent} if pattern.is_absolute() else set())
+    return [path for folder in folders for path in folder.glob(f"{name}*") if path.is_file()]
 
 
 def found(site: Site, canaries: Sequence[bytes]) -> dict[str, list[bytes]]:
@@ -170,9 +180,11 @@ async def test_canaries_in_calls_that_are_heard_come_out_nowhere_and_audio_on_wi
 async def test_canaries_come_out_nowhere_when_workers_are_killed_aborted_and_asked_what_they_do(site: Site) -> None:
     call = asyncio.create_task(site.publish(told(site), speed=8))
     await asyncio.sleep(2)
+    for pid in pids(site, *PYTHON).values():
+        assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) in {(0, 0), (1, 1)}  # 1: not even for a pipe
     before = pids(site, *PYTHON[:4])
+    there = set(cores(site))
     for pid in before.values():
-        assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) == (1, 1)
         os.kill(pid, signal.SIGUSR1)  # makes mode print every local variable
         os.kill(pid, signal.SIGUSR2)  # makes it open a debugger
     await asyncio.sleep(0.5)
@@ -181,6 +193,7 @@ async def test_canaries_come_out_nowhere_when_workers_are_killed_aborted_and_ask
         os.kill(pid, (signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)[number])
     await replaced(site, before)
     await site.settled(await call)
+    assert set(cores(site)) == there
     assert found(site, CANARIES) == {}
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +23,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import CommitFailedError, KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
+from ops.chaos.control import state_of
 from services.standalone.processes import Program, kill, last_lines, start
 from streams.kafka.positions import Positions
 
@@ -73,6 +74,22 @@ class Stock:
             assert time.monotonic() < deadline, "\n".join([*self.effects(), *last_lines(self.program.log, 30)])
             await asyncio.sleep(0.1)
 
+    async def until_joined(self) -> None:
+        """Until it has its partition: a worker that is still starting does nothing either."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while await self._state(admin) != "Stable":
+                    await asyncio.sleep(0.1)
+        finally:
+            await admin.close()
+
+    async def _state(self, admin: AIOKafkaAdminClient) -> str:
+        with suppress(KafkaError):  # a new broker has no coordinator for a moment
+            return await state_of(admin, self.topic)
+        return ""
+
     async def end_of(self, topic: str) -> int:
         async with Positions({"bootstrap_servers": self.bootstrap}) as positions:
             return (await positions.read("nobody", topic))[0].end
@@ -94,13 +111,22 @@ class Stock:
         return self.alive
 
 
+@asynccontextmanager
+async def stocked(kafka: str, folder: Path) -> AsyncIterator[Stock]:
+    folder.mkdir(exist_ok=True)
+    made = Stock(kafka, folder)
+    await made.create(made.topic)
+    try:
+        yield made
+    finally:
+        if made.process is not None:
+            kill(made.process)
+
+
 @pytest.fixture
 async def stock(kafka: str, tmp_path: Path) -> AsyncIterator[Stock]:
-    made = Stock(kafka, tmp_path)
-    await made.create(made.topic)
-    yield made
-    if made.process is not None:
-        kill(made.process)
+    async with stocked(kafka, tmp_path) as made:
+        yield made
 
 
 async def test_a_record_whose_agent_raised_is_committed_and_lost(stock: Stock) -> None:
@@ -164,6 +190,7 @@ async def test_sigterm_waits_for_a_batch_to_be_full(stock: Stock) -> None:
     """Answer: a batch is what was fetched; no `take`."""
     await stock.produce(*range(8))
     stock.start("half_takes")
+    await stock.until_joined()
     await asyncio.sleep(STILL_S)
     assert await stock.hangs_on_sigterm()
     assert stock.effects() == []
@@ -178,13 +205,17 @@ async def test_exactly_once_sends_outside_the_transaction(stock: Stock) -> None:
     assert set(stock.effects()) == {"transactional_id=None"}
 
 
-async def test_one_slow_answer_of_the_broker_stalls_a_worker_in_silence(stock: Stock) -> None:
+async def test_one_slow_answer_of_the_broker_stalls_a_worker_in_silence(stock: Stock, tmp_path: Path) -> None:
     """Answer: a consumer of our own, and liveness by committed progress."""
-    await stock.produce(*range(8))
-    stock.start("stalls")
-    await asyncio.sleep(16)  # 7 s of them the slow answer
-    assert stock.alive
-    assert stock.effects() == []
+    async with stocked(stock.bootstrap, tmp_path / "control") as control:
+        for each, behaviour in ((stock, "stalls"), (control, "answers")):
+            await each.produce(*range(8))
+            each.start(behaviour)
+        await stock.until_joined()
+        await asyncio.sleep(7 + STILL_S)  # 7 s of them the slow answer
+        await control.until(lambda: len(control.effects()) == 7)
+        assert stock.alive
+        assert stock.effects() == []
 
 
 def test_a_refused_commit_crashes_the_worker() -> None:

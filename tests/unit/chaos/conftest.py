@@ -24,6 +24,8 @@ from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.privacy import Epoch
 from streams.domain.records import Escalation
 from streams.domain.retraction import retraction
+from streams.domain.trail import GENESIS, digest
+from streams.domain.trail import Entry as AuditRow
 from streams.kafka.cloudevents import encode_deadletter, encode_escalation, encode_label, encode_window
 from streams.kafka.deadletters import dead_letter
 from streams.kafka.liveness import Position
@@ -45,10 +47,11 @@ class Run:
     rows: dict[str, list[dict[str, Any]]]
     expected: Mapping[str, Expected]
     samples: list[Sample]
+    trail: list[AuditRow]
 
     def check(self) -> Findings:
         """What the checker says."""
-        return check(self.ledger, Seen(self.topics, self.rows), self.expected, self.samples)
+        return check(self.ledger, Seen(self.topics, self.rows, self.trail), self.expected, self.samples)
 
     def of(self, *, withdrawn: bool) -> list[Expected]:
         """The calls that were, or were not, withdrawn."""
@@ -61,7 +64,7 @@ def run(well: Run) -> Run:
     topics = {name: list(records) for name, records in well.topics.items()}
     ledger = copy(well.ledger)
     ledger.entries = list(well.ledger.entries)
-    return Run(ledger, topics, deepcopy(well.rows), well.expected, [])
+    return Run(ledger, topics, deepcopy(well.rows), well.expected, [], list(well.trail))
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +88,7 @@ def well(tmp_path_factory: pytest.TempPathFactory) -> Run:
     expected = {each.call: each for records in by_key if (each := oracle.expect(records)) is not None}
     _effects(broker, ledger, expected)
     topics = {topic.name: list(broker.read(topic.name)) for topic in TOPICS}
-    return Run(ledger, topics, _rows(expected), expected, [])  # type: ignore[arg-type]  # Kept is a Fetched
+    return Run(ledger, topics, _rows(expected), expected, [], _trail())  # type: ignore[arg-type]  # Kept is a Fetched
 
 
 def _effects(broker: MemoryTopics, ledger: Ledger, expected: Mapping[str, Expected]) -> None:
@@ -117,11 +120,22 @@ def _rows(expected: Mapping[str, Expected]) -> dict[str, list[dict[str, Any]]]:
     return {
         "calls": [_call(due) for due in kept],
         "call_state": [_state(due) for due in expected.values()],
-        "labels": [msgspec.to_builtins(label) | {"labelled_at": AT} for due in kept for label in due.labels],
+        "labels": [msgspec.to_builtins(label) for due in kept for label in due.labels],
+        "committed": [{"window_id": label.window_id, "at": AT} for due in kept for label in due.labels],
         "escalations": [{"id": each.id, "call": each.call, "window_ids": list(each.window_ids)} for each in raised],
-        "outbox": [{"escalation_id": each.id, "sent_at": AT} for each in raised],
-        "audit": [],
+        "outbox": [{"call": each.call, "escalation_id": each.id, "sent_at": AT} for each in raised],
+        "audit": [{"call": due.call, "action": "call.withdrawn"} for due in expected.values() if due.withdrawn_at],
     }
+
+
+def _trail() -> list[AuditRow]:
+    """Three audit rows, chained."""
+    entries, previous = list[AuditRow](), GENESIS
+    for number in range(3):
+        entry = AuditRow(number, AT, "call.withdrawn", "segment", "0" * 64, "{}", previous, "")
+        previous = digest(entry, previous)
+        entries.append(replace(entry, hash=previous))
+    return entries
 
 
 def _call(due: Expected) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from unit.chaos.conftest import AT, Run, committed
 
 from streams.kafka.cloudevents import decode_deadletter, encode_deadletter, encode_window
@@ -90,6 +91,23 @@ def test_a_commit_ahead_of_its_effect_is_found(run: Run) -> None:
     assert dict(run.check().broken) == {}
 
 
+def test_a_commit_ahead_of_a_rows_own_commit_is_found(run: Run) -> None:
+    label = run.topics["labels.v1"][0]
+    run.samples = [committed("escalate", label.partition, label.offset + 1, AT - timedelta(seconds=1))]
+    assert set(run.check().broken) == {"I4 commit"}
+    run.rows["committed"] = [row | {"at": AT - timedelta(seconds=2)} for row in run.rows["committed"]]
+    assert dict(run.check().broken) == {}
+
+
+def test_a_commit_ahead_of_a_dead_letter_is_found(run: Run) -> None:
+    letters = [decode_deadletter(record) for record in run.topics["deadletters.v1"]]
+    first = min(letters, key=lambda letter: letter.offset)
+    run.samples = [committed("segment", first.partition, first.offset, AT - timedelta(seconds=1))]
+    assert dict(run.check().broken) == {}
+    run.samples = [committed("segment", first.partition, first.offset + 1, AT - timedelta(seconds=1))]
+    assert set(run.check().broken) == {"I4 commit"}
+
+
 def test_a_row_of_a_withdrawn_call_is_found(run: Run) -> None:
     call = run.of(withdrawn=True)[0].call
     run.rows["labels"].append(run.rows["labels"][0] | {"window_id": "another", "call": call})
@@ -103,6 +121,40 @@ def test_a_window_after_a_withdrawal_is_found(run: Run) -> None:
     some = replace(some, key=sent.key, value=sent.value, headers=sent.headers)
     run.topics["windows.v1"].append(some)
     assert set(run.check().broken) == {"I1 conservation"}
+
+
+def test_an_outbox_row_that_a_withdrawn_call_left_is_found(run: Run) -> None:
+    call = run.of(withdrawn=True)[0].call
+    run.rows["outbox"].append({"call": call, "escalation_id": "another", "sent_at": AT})
+    assert set(run.check().broken) == {"I5 consent"}
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_withdrawal_that_is_not_on_record_exactly_once_is_found(run: Run, times: int) -> None:
+    call = run.of(withdrawn=True)[0].call
+    own = [row for row in run.rows["audit"] if row["call"] == call]
+    run.rows["audit"] = [row for row in run.rows["audit"] if row["call"] != call] + own * times
+    assert set(run.check().broken) == {"I5 consent"}
+
+
+def test_a_withdrawal_on_record_of_a_call_that_was_not_withdrawn_is_found(run: Run) -> None:
+    run.rows["audit"].append({"call": run.of(withdrawn=False)[0].call, "action": "call.withdrawn"})
+    assert set(run.check().broken) == {"I5 consent"}
+
+
+def test_an_audit_row_that_was_edited_or_deleted_is_found(run: Run) -> None:
+    sound = run.trail
+    run.trail = [sound[0], replace(sound[1], actor="nobody"), sound[2]]
+    assert set(run.check().broken) == {"I5 consent"}
+    run.trail = [sound[0], sound[2]]
+    assert set(run.check().broken) == {"I5 consent"}
+
+
+def test_an_escalation_that_comes_again_after_its_retraction_is_found(run: Run) -> None:
+    records = run.topics["escalations.v1"]
+    of_withdrawn = {due.call.encode() for due in run.of(withdrawn=True)}
+    run.topics["escalations.v1"] = [*records, next(each for each in records if each.key in of_withdrawn)]
+    assert set(run.check().broken) == {"I5 consent"}
 
 
 def test_an_escalation_of_a_withdrawn_call_that_was_not_retracted_is_found(run: Run) -> None:
