@@ -165,7 +165,8 @@ class Outbox(Protocol):
     async def deliver(self, send: Callable[[Sequence[Escalation]], Awaitable[None]], *, limit: int) -> int:
         """Send the oldest unsent escalation of up to `limit` calls and mark them sent; how many there were.
 
-        In order per call however many relays run. A crash between `send` and the mark sends again.
+        In order per call however many relays run. A crash between `send` and the mark sends again. No withdrawal
+        waits for `send`, and the retraction of what it sends comes after it; it is cancelled when it takes too long.
         """
 
 

@@ -36,18 +36,28 @@ class MemoryOutcomes:
         return Recorded(frozenset(new), frozenset(refused), tuple(due))
 
     async def deliver(self, send: Callable[[Sequence[Escalation]], Awaitable[None]], *, limit: int) -> int:
-        """Send the oldest unsent escalation of each call."""
+        """Send the oldest unsent escalation of each call, unless it is being sent."""
         first = {queued.escalation.call: queued for queued in reversed(self.tables.outbox) if not queued.sent}
-        chosen = [queued for queued in self.tables.outbox if first.get(queued.escalation.call) is queued][:limit]
+        chosen = [queued for queued in self.tables.outbox if first.get(queued.escalation.call) is queued]
+        chosen = [queued for queued in chosen if queued.claim is None][:limit]
+        if not chosen:
+            return 0
+        claim = object()
         for queued in chosen:
-            queued.tried = True
-        if chosen:
+            queued.tried, queued.claim = True, claim
+        try:
             await send([queued.escalation for queued in chosen])
-        for queued in chosen:
-            queued.sent = True
-            if queued.escalation.retracted:
-                self.tables.outbox.remove(queued)
+            self._sent(chosen)
+        finally:
+            for queued in self.tables.outbox:
+                queued.claim = None if queued.claim is claim else queued.claim
         return len(chosen)
+
+    def _sent(self, done: Sequence[Queued]) -> None:
+        for queued in done:
+            queued.sent = True
+        retracted = [id(queued) for queued in done if queued.escalation.retracted]
+        self.tables.outbox[:] = [queued for queued in self.tables.outbox if id(queued) not in retracted]
 
     def _allowed(self, record: Window | Label) -> bool:
         call = self.tables.calls.get(record.call)

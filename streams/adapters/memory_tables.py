@@ -10,11 +10,12 @@ from streams.ports import Call, Stored
 
 @dataclass(slots=True)
 class Queued:
-    """An outbox row. `tried`: it may be out, whether it was marked as sent or not."""
+    """An outbox row. `tried`: it may be out, whether it was marked as sent or not. `claim`: whose it is to send."""
 
     escalation: Escalation
     tried: bool = False
     sent: bool = False
+    claim: object = None
 
 
 @dataclass(slots=True)
@@ -51,4 +52,5 @@ class MemoryTables:
             self.outbox.remove(entry)
         gone_out = [escalation for escalation in raised if escalation.id not in unsent]
         gone_out.sort(key=lambda escalation: (escalation.raised_at, escalation.id))
-        self.outbox += [Queued(retraction(escalation)) for escalation in gone_out]
+        claims = {entry.escalation.id: entry.claim for entry in queued}
+        self.outbox += [Queued(retraction(escalation), claim=claims.get(escalation.id)) for escalation in gone_out]

@@ -5,12 +5,15 @@ The producer is aiokafka's own rather than Faust's (`ops/adr/0040-own-producer.m
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, UnknownTopicOrPartitionError
 
 from streams.ports import Outgoing
 from streams.topics import KIB
@@ -19,12 +22,41 @@ MAX_REQUEST_BYTES = 1024 * KIB + 16 * KIB  #: the largest payload of any topic, 
 MAX_BATCH_BYTES = 128 * KIB  #: the broker holds a batch, not a record, against max.message.bytes
 BACKOFF_S = 1.0
 STOP_S = 5.0
+_RESET = struct.pack("ii", 1, 0)  #: SO_LINGER of 0 s: to close is to reset
 
 log = logging.getLogger(__name__)
 
 
 class SendError(RuntimeError):
     """A record that no waiting will get through."""
+
+
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka ships no types
+    """A producer that can be cut off. Its own `stop` sends everything in its buffer first, however long that takes."""
+
+    def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - aiokafka's own
+        super().__init__(**arguments)
+        self._off, self._ready = False, self.client.ready
+        self.client.ready = self._ready_unless_off  # asked before every request, and nothing is awaited in between
+
+    async def _ready_unless_off(self, *node: object, **group: object) -> bool:
+        if not self._off:
+            ready: bool = await self._ready(*node, **group)
+        if self._off:
+            raise ProducerClosed
+        return ready
+
+    def cut_off(self) -> None:
+        """From now on let nothing out; what is not acknowledged fails.
+
+        What lies in the kernel goes with the connection, else it would be sent whenever the network is back.
+        """
+        self._off = True
+        for connection in self.client._conns.values():  # noqa: SLF001 - nothing public leads to the socket
+            if (writer := connection._writer) is not None:  # noqa: SLF001 - the same
+                with suppress(OSError):  # it closed just now
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
 
 
 class KafkaSender:
@@ -37,7 +69,7 @@ class KafkaSender:
     def __init__(self, connection: Mapping[str, Any]) -> None:
         """`connection` as `streams.kafka.connection` gives it."""
         self._connection = connection
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: _Producer | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
         self.waiting = False  #: whether records wait for a broker that did not take them
@@ -53,7 +85,7 @@ class KafkaSender:
 
     async def start(self) -> None:
         """Connect now; KafkaConnectionError where no broker answers. `send` by itself waits for one instead."""
-        producer = AIOKafkaProducer(
+        producer = _Producer(
             **self._connection,
             acks="all",
             enable_idempotence=True,
@@ -79,13 +111,18 @@ class KafkaSender:
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return once the broker has acknowledged every record; wait in place while it cannot.
 
-        Raises SendError for a record that is larger than its topic takes.
+        Raises SendError for a record that is larger than its topic takes. Cancelled, it lets out nothing more of them:
+        what was not acknowledged may have arrived by then, and does not set out later.
         """
         pending = list(records)
         try:
             while pending:
                 producer = await self._connected()
-                pending, error = await _attempt(producer, pending)
+                try:
+                    pending, error = await _attempt(producer, pending)
+                except asyncio.CancelledError:
+                    self._cut_off(producer, pending)
+                    raise
                 if error is not None:
                     _raise_if_hopeless(error)
                     self.waiting = True
@@ -95,7 +132,14 @@ class KafkaSender:
         finally:
             self.waiting = False
 
-    async def _connected(self) -> AIOKafkaProducer:
+    def _cut_off(self, producer: _Producer, pending: Sequence[Outgoing]) -> None:
+        """Drop what the producer holds; what others were sending by it they send again by the next."""
+        log.warning("gave up records that were not acknowledged", extra=_what(pending))
+        producer.cut_off()
+        if self._producer is producer:
+            self._retire()
+
+    async def _connected(self) -> _Producer:
         async with self._renewing:
             while self._producer is None:
                 try:
@@ -106,7 +150,7 @@ class KafkaSender:
                     await asyncio.sleep(BACKOFF_S)
             return self._producer
 
-    async def _give_up(self, producer: AIOKafkaProducer) -> None:
+    async def _give_up(self, producer: _Producer) -> None:
         """The next attempt starts a new producer; of several that failed together, the first does this."""
         async with self._renewing:
             if self._producer is producer:
@@ -121,9 +165,7 @@ class KafkaSender:
             self._producer = None
 
 
-async def _attempt(
-    producer: AIOKafkaProducer, records: Sequence[Outgoing]
-) -> tuple[list[Outgoing], BaseException | None]:
+async def _attempt(producer: _Producer, records: Sequence[Outgoing]) -> tuple[list[Outgoing], BaseException | None]:
     """Send all, then await all; what was not acknowledged, and why."""
     futures: list[asyncio.Future[object]] = []
     failure: BaseException | None = None
@@ -134,6 +176,10 @@ async def _attempt(
             futures.append(future)
     except KafkaError as error:
         failure = error
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise
     results = await asyncio.gather(*futures, return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
     unacknowledged = [
@@ -149,9 +195,11 @@ def _raise_if_hopeless(error: BaseException) -> None:
         raise error
 
 
-def _what(pending: Sequence[Outgoing], error: BaseException) -> dict[str, object]:
+def _what(pending: Sequence[Outgoing], error: BaseException | None = None) -> dict[str, object]:
     topics = sorted({record.topic for record in pending})
-    what = {"error": type(error).__name__, "records": len(pending), "topics": topics}
+    what: dict[str, object] = {"records": len(pending), "topics": topics}
+    if error is not None:
+        what["error"] = type(error).__name__
     if isinstance(error, UnknownTopicOrPartitionError):
         what["remedy"] = "run `undertone topics apply`"
     return what

@@ -1,7 +1,8 @@
 """Everything of a call deleted, in one transaction, and what must be left behind: tombstone and retractions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -37,7 +38,7 @@ async def delete_call(
 ) -> Deleted | None:
     """Leave nothing of the call but its tombstone; None where nothing was left already.
 
-    Waits for a relay that is just sending one of the call's escalations, so that what it sent is known.
+    A relay that is just sending one of the call's escalations is not waited for: the retraction comes after its send.
     """
     if not await _bury(connection, call, closing, partition=partition, next_offset=next_offset):
         return None
@@ -49,7 +50,7 @@ async def delete_call(
     known = await connection.execute(delete(calls).where(calls.c.call == call))
     unsent = {row["escalation_id"] for row in queued if row["sent_at"] is None and row["tried_at"] is None}
     gone_out = [row for row in raised if row["id"] not in unsent]
-    await _retract(connection, gone_out)
+    await _retract(connection, gone_out, {row["escalation_id"]: row["claimed_until"] for row in queued})
     return Deleted(known.rowcount, labelled.rowcount, len(raised), len(queued), len(gone_out))
 
 
@@ -77,9 +78,17 @@ async def _bury(
     return (await connection.execute(tomb.returning(call_state.c.call))).first() is not None
 
 
-async def _retract(connection: AsyncConnection, gone_out: Sequence[RowMapping]) -> None:
+async def _retract(
+    connection: AsyncConnection, gone_out: Sequence[RowMapping], claims: Mapping[str, datetime | None]
+) -> None:
+    """Queue the retractions; one of an escalation that is being sent is of the same claim, which its relay ends."""
     rows = [
-        {"call": row["call"], "escalation_id": row["id"], "escalation": _retraction(row)}
+        {
+            "call": row["call"],
+            "escalation_id": row["id"],
+            "escalation": _retraction(row),
+            "claimed_until": claims.get(row["id"]),
+        }
         for row in sorted(gone_out, key=lambda row: (row["raised_at"], row["id"]))
     ]
     if rows:

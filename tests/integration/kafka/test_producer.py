@@ -1,8 +1,11 @@
 """The sender against a real broker: acknowledged, in order, and patient."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -10,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError
 
+from ops.chaos.proxy import Proxy, Toxics, Way, proxying
 from services.standalone.kafka import broker, wait_until_ready
 from services.standalone.places import free_port
 from services.standalone.processes import running
@@ -113,3 +117,63 @@ async def test_a_broker_that_is_killed_in_the_middle_is_waited_for_and_nothing_i
     for call in {key for key, _ in found}:
         firsts = list(dict.fromkeys(value for key, value in found if key == call))
         assert all(earlier < later for earlier, later in pairwise(firsts))
+
+
+@asynccontextmanager
+async def behind_a_proxy(folder: Path) -> AsyncIterator[tuple[Proxy, str]]:
+    """A broker that tells its clients to come through the proxy, and the proxy's address."""
+    port, told = free_port(), free_port()
+    program = broker(folder, port)
+    settings = folder / "server.properties"
+    said = "advertised.listeners=BROKER://127.0.0.1:"
+    settings.write_text(settings.read_text().replace(f"{said}{port}", f"{said}{told}"))
+    with running(program) as process:
+        await asyncio.to_thread(wait_until_ready, program, process)
+        async with proxying(Proxy(port, Random(1)), told) as proxy:  # noqa: S311 - the same in every run
+            yield proxy, f"127.0.0.1:{told}"
+
+
+SILENT, REFUSED = Toxics(blackhole=frozenset(Way)), Toxics(down=True)
+
+
+async def test_of_a_send_that_was_given_up_nothing_is_written_once_the_broker_is_back(tmp_path: Path) -> None:
+    ways = {"silent": [SILENT], "refused": [REFUSED], "lost and then silent": [REFUSED, SILENT]}
+    async with behind_a_proxy(tmp_path) as (proxy, bootstrap):
+        topic = await make_topic(bootstrap)
+        async with KafkaSender({"bootstrap_servers": bootstrap}) as sender:
+            for number, toxics in enumerate(ways.values()):
+                await sender.send([outgoing(topic, "before", number)])
+                for each in toxics:
+                    proxy.spoil(each)
+                sending = asyncio.create_task(sender.send([outgoing(topic, "given up", number)]))
+                await asyncio.sleep(1)
+                assert sending.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await sending
+                await asyncio.sleep(0.5)  # the proxy is of this loop, and learns of it after us
+                proxy.heal()
+                await asyncio.sleep(1)  # longer than a producer waits before it tries again
+                await sender.send([outgoing(topic, "after", number)])
+        read = await everything(bootstrap, topic)
+    expected = {(key, b"%06d" % number) for key in (b"before", b"after") for number in range(len(ways))}
+    assert {record for found in read.values() for record in found} == expected
+    assert sum(map(len, read.values())) == len(expected)
+
+
+async def test_what_others_were_sending_beside_a_send_that_was_given_up_arrives(tmp_path: Path) -> None:
+    async with behind_a_proxy(tmp_path) as (proxy, bootstrap):
+        topic = await make_topic(bootstrap)
+        async with KafkaSender({"bootstrap_servers": bootstrap}) as sender:
+            await sender.send([outgoing(topic, "before", 1)])
+            proxy.spoil(SILENT)
+            given_up, patient = (
+                asyncio.create_task(sender.send([outgoing(topic, key, 2)])) for key in ("given up", "patient")
+            )
+            await asyncio.sleep(1)
+            given_up.cancel()
+            await asyncio.sleep(0.1)
+            proxy.heal()
+            async with asyncio.timeout(20):
+                await patient
+        read = await everything(bootstrap, topic)
+    assert {key for found in read.values() for key, _ in found} == {b"before", b"patient"}
