@@ -43,8 +43,8 @@ class PostgresOutbox:
 
     database: Database
     clock: Callable[[], datetime]
-    lease_s: float = 60.0  #: how long rows wait for a relay that does not come back
-    send_s: float = 35.0  #: longer than a request may take, so that the sender's own errors come first
+    lease_s: float = 20.0  #: how long rows wait for a relay that does not come back: a person waits for them
+    send_s: float = 10.0  #: a send that a broker in sight does not end by then is begun anew
 
     async def deliver(self, send: Send, *, limit: int) -> int:
         """Claim, send, settle; no lock is held while the broker is waited for.
