@@ -56,6 +56,8 @@ _CONSUMER: Mapping[str, Any] = {
     "metadata_max_age_ms": 10_000,  # partitions that were added are known before calls land on them
 }
 
+#: Audio of many calls is heard in one go: what a fetch brings within its 100 ms is then a chunk of each.
+_FATTER: Mapping[str, Mapping[str, Any]] = {"segment": {"fetch_min_bytes": 1024 * topics.KIB}}
 
 PRUNE_S = 60.0  #: between two looks for rows that are past their time
 HEAD_S = 3600.0  #: between two words in the log on the audit trail's head
@@ -169,7 +171,7 @@ def _stage_worker(name: str, parts: Parts, folder: str) -> mode.Worker:
     broker = Enquiry(lambda: Positions(arguments), group(name), topic, held)
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, positions=broker.ask, waiting=parts.waiting())
     parts.emotion.answered = liveness.advanced
-    consumer = {**arguments, **_CONSUMER, "group_id": group(name)}
+    consumer = {**arguments, **_CONSUMER, **_FATTER.get(name, {}), "group_id": group(name)}
     feed = Feed(app, stage, topic=topic, consumer=consumer, metrics=parts.metrics, liveness=liveness)
     services = (Surroundings(parts, liveness, broker.close), feed)
     return _FaustWorker(app, *services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)

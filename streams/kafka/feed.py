@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ COMMIT_S = 0.5
 CONNECT_S = 1.0
 STOP_S = 5.0  #: for the last commit
 FULL_MS = 50  #: between two looks at whether a full queue has room
+BATCH_BYTES = 2 << 20  #: that are handled at once, about
 RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
 
 log = logging.getLogger(__name__)
@@ -54,21 +56,35 @@ def fail_stop(what: str, error: BaseException) -> NoReturn:
 class _Partition:
     """One assignment of one partition; a batch that carries an older one is not handled."""
 
+    waiting: deque[tuple[Sequence[Fetched], int]] = field(default_factory=deque)  #: as fetched, with their bytes
+    called: bool = False  #: an event of it travels on the channel, or is handled
     fetched: int | None = None  #: the offset after the last record that was fetched
     durable: int | None = None
     committed: int | None = None
-    queued: int = 0
     ticked_at: float = field(default_factory=time.monotonic)
+
+    def take(self) -> tuple[tuple[Fetched, ...], int]:
+        """The records that are handled next, with their bytes: all that wait, up to `BATCH_BYTES` and one fetch."""
+        taken: list[Fetched] = []
+        nbytes = 0
+        while self.waiting and nbytes < BATCH_BYTES:
+            records, more = self.waiting.popleft()
+            taken += records
+            nbytes += more
+        return tuple(taken), nbytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What travels on the channel; the consumer stood at `reached` when it was made."""
+    """What travels on the channel, one of a partition at a time: its records wait, or it was `caught_up`.
 
-    batch: Batch
+    The consumer then stood at `reached`.
+    """
+
+    tp: TopicPartition
     partition: _Partition
-    nbytes: int
-    reached: int | None
+    caught_up: datetime | None = None
+    reached: int | None = None
 
 
 class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # neither ships types
@@ -160,12 +176,12 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         if self.should_stop:
             return  # nothing is committed any more
         # No await until the batches are registered: they belong to the assignment of this moment.
-        for event in [self._event(tp, tuple(records)) for tp, records in fetched.items() if records]:
-            await self.channel.put(event)
+        for event in [self._waits(tp, records) for tp, records in fetched.items() if records]:
+            await self._call(event)
         for tp in self._joined.assignment():
             if self._quiet(tp) and (seen_at := await self._end_seen_at(tp)):
                 reached = await self._joined.position(tp)
-                await self.channel.put(self._event(tp, (), caught_up=seen_at, reached=reached))
+                await self._call(_Event(tp, self.partitions.setdefault(tp, _Partition()), seen_at, reached))
         self._liveness.progressed()
         self._metrics.set("queued_bytes", self._queued)
 
@@ -183,26 +199,24 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         await self._joined.getmany(timeout_ms=FULL_MS)
         self._joined.resume(*(self._joined.assignment() & held))
 
-    def _event(
-        self,
-        tp: TopicPartition,
-        records: tuple[Fetched, ...],
-        *,
-        caught_up: datetime | None = None,
-        reached: int | None = None,
-    ) -> _Event:
+    def _waits(self, tp: TopicPartition, records: Sequence[Fetched]) -> _Event:
         partition = self.partitions.setdefault(tp, _Partition())
         nbytes = sum(len(record.value or b"") + RECORD_BYTES for record in records)
-        if records:
-            partition.fetched = records[-1].offset + 1
-        partition.queued += 1
-        partition.ticked_at = time.monotonic()
+        partition.waiting.append((records, nbytes))
+        partition.fetched = records[-1].offset + 1
         self._queued += nbytes
-        return _Event(Batch(tp.topic, tp.partition, records, caught_up), partition, nbytes, reached)
+        return _Event(tp, partition)
+
+    async def _call(self, event: _Event) -> None:
+        """Let the partition be handled when its turn comes; what is fetched until then is handled with it."""
+        event.partition.ticked_at = time.monotonic()
+        if not event.partition.called:
+            event.partition.called = True
+            await self.channel.put(event)
 
     def _quiet(self, tp: TopicPartition) -> bool:
         partition = self.partitions.setdefault(tp, _Partition())
-        return not partition.queued and time.monotonic() - partition.ticked_at >= TICK_S
+        return not partition.called and time.monotonic() - partition.ticked_at >= TICK_S
 
     async def _end_seen_at(self, tp: TopicPartition) -> datetime | None:
         """When the broker last answered that nothing follows; a broker that is silent says nothing of idleness."""
@@ -214,21 +228,26 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
     async def _agent(self, stream: Any) -> None:  # noqa: ANN401 - Faust ships no types
         async for event in stream:
             async with self.busy:
-                if self.partitions.get(TopicPartition(event.batch.topic, event.batch.partition)) is event.partition:
+                if self.partitions.get(event.tp) is event.partition:
                     await self._handle(event)
 
     async def _handle(self, event: _Event) -> None:
+        partition = event.partition
+        records, nbytes = partition.take()
         try:
-            durable = await self.stage.handle(event.batch)
+            caught_up = None if records else event.caught_up
+            durable = await self.stage.handle(Batch(event.tp.topic, event.tp.partition, records, caught_up))
         except BaseException as error:  # noqa: BLE001 - whatever it was, nothing after it may be committed
             fail_stop("handler", error)
-        event.partition.queued -= 1
-        self._queued -= event.nbytes
+        self._queued -= nbytes
         if durable is not None:
-            event.partition.durable = durable
-        if event.reached is not None and event.partition.durable == event.partition.fetched:
+            partition.durable = durable
+        if not records and event.reached is not None and partition.durable == partition.fetched:
             # All is done, and nothing follows but what no consumer is shown, such as the end of a transaction.
-            event.partition.durable = event.reached
+            partition.durable = event.reached
+        partition.called = False
+        if partition.waiting:
+            await self._call(_Event(event.tp, partition))
 
     @faust.Service.task
     async def _commits(self) -> None:
