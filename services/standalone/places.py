@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import platformdirs
 
@@ -67,17 +66,17 @@ def free_port(preferred: int = 0) -> int:
 
 
 #: Held until the process ends: between a look at a port and the server's listening, seconds may pass.
-_CLAIMS: list[IO[str]] = []
+_CLAIMS: list[int] = []
 
 
 def _claim(port: int) -> bool:
     folder = Path(tempfile.gettempdir()) / f"undertone-ports-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    file = (folder / str(port)).open("a")
+    file = os.open(folder / str(port), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
+        os.close(file)
         return False
     _CLAIMS.append(file)
     return True
