@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 
 import psycopg
@@ -118,10 +119,11 @@ async def test_a_withdrawal_on_a_wrong_partition_deletes_a_call_that_is_going_on
 
 
 async def test_an_erased_call_that_is_going_on_is_heard_no_more_and_does_not_come_back(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     settings = site.stack.settings
     for name, value in {
+        "FOLDER": str(tmp_path),  # where `audit verify` keeps the head
         "KAFKA": settings.kafka,
         "POSTGRES": settings.postgres.get_secret_value(),
         "EPOCHS": str(settings.epochs),
