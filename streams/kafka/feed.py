@@ -63,7 +63,7 @@ class _Partition:
     committed: int | None = None
     ticked_at: float = field(default_factory=time.monotonic)
 
-    def take(self) -> tuple[tuple[Fetched, ...], int]:
+    def next_batch(self) -> tuple[tuple[Fetched, ...], int]:
         """The records that are handled next, with their bytes: all that wait, up to `BATCH_BYTES` and one fetch."""
         taken: list[Fetched] = []
         nbytes = 0
@@ -233,7 +233,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
 
     async def _handle(self, event: _Event) -> None:
         partition = event.partition
-        records, nbytes = partition.take()
+        records, nbytes = partition.next_batch()
         try:
             caught_up = None if records else event.caught_up
             durable = await self.stage.handle(Batch(event.tp.topic, event.tp.partition, records, caught_up))
