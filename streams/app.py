@@ -78,7 +78,7 @@ class Parts:
     def __init__(self, stage: str, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(CollectorRegistry())
-        self.database = Database(settings.postgres.get_secret_value(), application=f"undertone-{stage}")
+        self.database = Database(settings.postgres.get_secret_value(), application=stage)
         self.sender = KafkaSender(connection(settings))
         self.letters = KafkaDeadLetters(self.sender)
         self.use_cases = usecases.load(settings.use_cases)

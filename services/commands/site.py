@@ -80,7 +80,7 @@ async def database(chosen: Settings, command: str) -> AsyncIterator[Database]:
     """PostgreSQL, seen to answer: the stages would wait for it in place, a person should be told."""
     address = chosen.postgres.get_secret_value()
     await _see(address)
-    opened = Database(address, application=f"undertone-{command}", connections=1)
+    opened = Database(address, application=command, connections=1)
     try:
         yield opened
     finally:

@@ -32,6 +32,7 @@ from streams.store.sealing import SealError
 log = logging.getLogger(__name__)
 
 CLOCK_MARGIN = timedelta(seconds=5)  #: by which this machine's clock may run ahead of the log's
+MOST_ELSEWHERE = 10_000  #: open calls of other partitions that are remembered; more are looked up again
 
 
 @dataclass(slots=True)
@@ -130,6 +131,8 @@ class Segment:
         unlooked = {name for name, known in stored.items() if not known.closed} - part.elsewhere
         if unlooked:  # begun since by a worker that has lost the partition and does not know it yet
             await self._load(part)
+            if len(part.elsewhere) > MOST_ELSEWHERE:
+                part.elsewhere.clear()
             part.elsewhere |= unlooked - part.calls.keys()
         part.closed = {name: known.next_offset for name, known in stored.items() if name not in part.calls}
 

@@ -62,6 +62,10 @@ class Site:
         with psycopg.connect(self.stack.settings.postgres.get_secret_value(), row_factory=dict_row) as connection:
             return connection.execute(query.encode(), arguments).fetchall()
 
+    def execute(self, statements: str) -> None:
+        with psycopg.connect(self.stack.settings.postgres.get_secret_value()) as connection:
+            connection.execute(statements.encode())
+
     async def until(self, query: str, *arguments: object) -> list[dict[str, object]]:
         """The query's rows, as soon as there are any."""
         rows = await self.eventually(lambda: self.rows(query, *arguments))

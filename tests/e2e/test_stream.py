@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,13 @@ from streams.topics import ESCALATIONS
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HEADS = {"category.full", "category.binary", "valence.full", "valence.binary", "arousal.full"}
+WATCHED = """
+    CREATE TABLE wrote (application text);
+    CREATE FUNCTION note_writer() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO wrote VALUES (current_setting('application_name')); RETURN NULL; END $$;
+    CREATE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE ON calls FOR EACH ROW EXECUTE FUNCTION note_writer();
+"""
+UNWATCHED = "DROP TRIGGER noted ON calls; DROP FUNCTION note_writer; DROP TABLE wrote"
 LABELS = "SELECT start_ms, end_ms, role, outcome, reason, heads FROM labels WHERE call = %s ORDER BY start_ms"
 ESCALATED = "SELECT rule, severity, from_ms, to_ms, heads FROM escalations WHERE call = %s ORDER BY from_ms"
 
@@ -101,12 +109,25 @@ async def test_a_withdrawal_leaves_nothing_but_tombstone_and_audit_row_and_takes
         call = await site.publish(records[:-1])
         async with asyncio.timeout(60):
             sent = await anext(escalations)
-            await site.publish([CallRecord(last.call_id, last.sequence, last.media_ms, last.logged_at, withdrawal)])
+            await site.publish([replace(last, body=withdrawal)])
             taken_back = await anext(escalations)
     assert (taken_back.id, taken_back.retracted) == (sent.id, True)
     for table in ("calls", "labels", "escalations"):
         assert site.rows(f"SELECT call FROM {table} WHERE call = %s", call) == []  # noqa: S608 - a closed list
     assert site.rows("SELECT action FROM audit WHERE call = %s AND action = 'call.withdrawn'", call)
+
+
+async def test_the_segment_stage_alone_writes_calls(site: Site) -> None:
+    site.execute(WATCHED)
+    try:
+        await site.settled(await site.publish(site.told(SAMPLES / "angry.wav")))
+        records = site.told(SAMPLES / "calm.wav")
+        regret = Consent(Purpose.ALERTING, granted=False, basis="objection", given_at=datetime.now(UTC))
+        call = await site.publish([*records[:-1], replace(records[-1], body=regret)])
+        await site.until("SELECT 1 FROM audit WHERE call = %s AND action = 'call.withdrawn'", call)
+        assert site.rows("SELECT DISTINCT application FROM wrote") == [{"application": "undertone segment"}]
+    finally:
+        site.execute(UNWATCHED)
 
 
 async def test_the_raw_call_id_stays_on_the_first_topic(site: Site) -> None:

@@ -65,7 +65,7 @@ async def play(folder: Path, parts: Sequence[Part], *, speed: float, screen: Scr
     """Play the recordings through a stack of their own. Raises StandaloneError where it does not get to the end."""
     async with running_stack(folder, demo_bundle=True, told=screen.line) as stack:
         plans = _plans(parts, stack.settings)
-        database = Database(stack.settings.postgres.get_secret_value(), application="undertone-demo", connections=1)
+        database = Database(stack.settings.postgres.get_secret_value(), application="demo", connections=1)
         try:
             with screen.on({call: _row(plan) for call, plan in plans.items()}):
                 stored = await _watch(stack.settings, database, plans, screen, speed)

@@ -1,19 +1,22 @@
 """The segment stage over in-memory twins."""
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.stages.bench import AT, EPOCH, GRANT, STARTED, Bench, call, publish
+from unit.stages.bench import AT, EPOCH, GRANT, STARTED, Bench, Loudness, call, publish
 
 from streams.adapters.memory_topics import MemoryDeadLetters
 from streams.domain.deadletters import Reason
 from streams.domain.privacy import pseudonym
 from streams.domain.records import CallRecord, Role
 from streams.ports import Batch
+from streams.speech.activity import Activity, Stretch
 from streams.topics import CALLS
 
 TALK = "a" * 6 + "-" + "c" * 12 + "--" + "b" * 2 + "c" * 30 + "-" + "a" * 4 + "cccccccc" + "-"
@@ -38,6 +41,32 @@ def test_no_audio_is_heard_before_the_call_is_written() -> None:
     bench = Bench()
     bench.handle(publish(bench, call(TALK)[:3]))
     assert bench.tables.calls[pseudonym(EPOCH, "a")].consent_seq == 0
+
+
+def test_the_event_loop_goes_on_while_audio_is_heard() -> None:
+    hearing, answered = threading.Event(), threading.Event()
+
+    class Waiting(Loudness):
+        """Hears nothing before the event loop has answered."""
+
+        def hear(self, rate: int, stretches: Sequence[Stretch]) -> list[Activity]:
+            hearing.set()
+            assert answered.wait(10), "the event loop stands still while audio is heard"
+            return super().hear(rate, stretches)
+
+    async def answer() -> None:
+        while not hearing.is_set():
+            await asyncio.sleep(0.001)
+        answered.set()
+
+    async def both() -> None:
+        await asyncio.gather(bench.stage.handle(Batch(CALLS.name, 0, tuple(records), None)), answer())
+
+    bench = Bench()
+    bench.stage._activity = Waiting()
+    records = publish(bench, call(TALK))
+    asyncio.run(both())
+    assert bench.windows()
 
 
 def test_without_consent_nothing_is_heard_and_everything_is_counted() -> None:
