@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from services.emotion.features import FEATURE, RATE, names
+from services.emotion.features.functionals import FEATURE, RATE, names
 from services.emotion.heads import Heads
 from streams.domain import overlap, windows
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle, Limits
-from services.emotion.features import FRAME, FRAME_RATE, RATE, Contours, contours, functionals
+from services.emotion.features.functionals import FRAME, FRAME_RATE, RATE, Contours, contours, functionals
 from services.emotion.heads import Heads, decisions, probabilities
 from streams.domain.records import Outcome
 from streams.domain.unlabelled import Unlabelled

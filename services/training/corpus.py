@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from services.emotion.features import RATE
+from services.emotion.features.functionals import RATE
 from services.training.errors import CorpusError
 from streams.domain.records import Audio, Encoding
 from streams.speech.decode import decode, encode

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from services.emotion.features import RATE
+from services.emotion.features.functionals import RATE
 from services.training.corpus import Recording, telephone
 
 Audio = NDArray[np.float32]  #: shape (samples,), 8 kHz, full scale 1

@@ -10,7 +10,7 @@ import sklearn
 
 from services.emotion import bundle as bundles
 from services.emotion.bundle import Bundle, Limits, Manifest, Score, Training
-from services.emotion.features import FEATURE, RATE
+from services.emotion.features.functionals import FEATURE, RATE
 from services.emotion.model import describe
 from services.training.card import write_card
 from services.training.corpus import Recording, fingerprint, read_corpus, telephone

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.emotion import features
-from services.emotion.features import contours, functionals, names
+from services.emotion.features import functionals as features
+from services.emotion.features.functionals import contours, functionals, names
 
 Voice = Callable[..., NDArray[np.float32]]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.emotion import model
 from services.emotion.bundle import DEMO, Bundle, load_bundle
-from services.emotion.features import contours, functionals
+from services.emotion.features.functionals import contours, functionals
 from services.emotion.model import judge, outcome_of
 from streams.domain.records import Outcome
 from streams.domain.unlabelled import Unlabelled

@@ -4,6 +4,7 @@ A window is float32, mono, at `RATE`. Its frames become contours (log-mel, cepst
 periodicity, pitch), and statistics of the contours become the vector. No part depends on the recording's gain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -103,6 +104,21 @@ def names() -> list[str]:
 
 _MELODY = ("mean", "std", "p05", "p25", "p50", "p75", "p95", "slope", "delta_std", "delta_abs", "rise", "fall")
 _RHYTHM = ("active", "voiced", "runs_s", "run_mean", "run_std", "active_runs_s", "peaks_s", "peak_std")
+
+
+class Functionals:
+    """The functionals as a feature."""
+
+    name, version, rate, layers = FEATURE, FEATURE, RATE, 1
+
+    @property
+    def values(self) -> int:
+        """As many as there are names."""
+        return len(names())
+
+    def vectors(self, windows: Sequence[Array]) -> Array:
+        """(n, 1, values)."""
+        return np.stack([functionals(contours(window)) for window in windows])[:, None]
 
 
 def _distribution(values: Array) -> Array:

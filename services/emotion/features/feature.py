@@ -1,0 +1,47 @@
+"""What every feature is: windows in, vectors out."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+class FeatureError(ValueError):
+    """A feature cannot be opened or computed. The message names the file or setting, and the remedy."""
+
+
+class Feature(Protocol):
+    """Describes windows. Pure: a window's vector is the same whatever else is in the batch."""
+
+    @property
+    def name(self) -> str:
+        """What bundles, caches and reports call it; a change of any value is a new name or `version`."""
+
+    @property
+    def version(self) -> str:
+        """Of the code and of the weights behind the values, part of a cache's key."""
+
+    @property
+    def rate(self) -> int:
+        """Hz of the windows that it takes."""
+
+    @property
+    def layers(self) -> int:
+        """How many hidden layers it gives, the input of the first included; 1 where it has none."""
+
+    @property
+    def values(self) -> int:
+        """How many values a layer's vector has."""
+
+    def vectors(self, windows: Sequence[Array]) -> Array:
+        """(n, layers, values) of n windows, float32, mono, full scale 1, each of a length of its own."""
+
+
+class Framewise(Feature, Protocol):
+    """A feature that also gives its frames, for heads that pool them by themselves."""
+
+    def frames(self, windows: Sequence[Array]) -> list[Array]:
+        """(layers, frames, values) of each window."""
