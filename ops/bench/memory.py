@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from results import Measure, progress
@@ -19,17 +19,18 @@ def measure() -> list[Measure]:
     """Each point in a process of its own."""
     longer = os.environ.get("UNDERTONE_LONG") == "1"
     return [
-        *_measures("by open calls", BY_CALLS + [MANY] * longer, [f"{n:,} calls" for n, _ in [*BY_CALLS, MANY]]),
-        *_measures("by length", BY_LENGTH + [LONG] * longer, [f"{s:,} s" for _, s in [*BY_LENGTH, LONG]]),
+        *_measures("by open calls", BY_CALLS + [MANY] * longer, lambda calls, _: f"{calls:,} calls"),
+        *_measures("by length", BY_LENGTH + [LONG] * longer, lambda _, seconds: f"{seconds:,} s"),
     ]
 
 
-def _measures(what: str, points: Sequence[tuple[int, int]], names: Sequence[str]) -> list[Measure]:
-    said = [_point(calls, seconds) for calls, seconds in points]
-    pairs = list(zip(names, said, strict=False))
+def _measures(what: str, points: Sequence[tuple[int, int]], name: Callable[[int, int], str]) -> list[Measure]:
+    said = {name(*point): _point(*point) for point in points}
+    figures = {"memory of a call": ("state_kb", "kB"), "memory of the process, a call": ("process_kb", "kB")}
+    figures |= {"CPU a second of a call": ("ms", "ms")}
     return [
-        _flat(f"memory a call, {what}", "kB", {name: point["kb"] for name, point in pairs}),
-        _flat(f"CPU a second of a call, {what}", "ms", {name: point["ms"] for name, point in pairs}),
+        _flat(f"{figure}, {what}", unit, {point: values[key] for point, values in said.items()})
+        for figure, (key, unit) in figures.items()
     ]
 
 

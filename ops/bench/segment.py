@@ -124,7 +124,7 @@ def stage(activity: VoiceActivity, topics: MemoryTopics) -> Segment:
     )
 
 
-async def played(made: Segment, ticks: Ticks, count: int, look: Callable[[], None] = lambda: None) -> float:
+async def played(made: Segment, ticks: Ticks, count: int, look: Callable[[int], None] = lambda _: None) -> float:
     """CPU seconds of the stage over so many ticks, without making the records; `look` is called after each."""
     await made.handle(ticks.started())
     used = 0.0
@@ -135,7 +135,7 @@ async def played(made: Segment, ticks: Ticks, count: int, look: Callable[[], Non
         began = time.process_time()
         await made.handle(batch)
         used += time.process_time() - began
-        look()
+        look(number)
     return used
 
 
