@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import yaml
@@ -12,6 +13,8 @@ import yaml
 from streams.domain import rules, schemes
 from streams.domain.rules import Rule
 from streams.domain.schemes import Scheme
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def load(folder: Path | None = None) -> dict[str, UseCase]:
 def parse(text: str, file: str) -> UseCase:
     """Read one use case; `file` is its file's name, which must be the use case's name."""
     try:
-        use_case = _checked(_read(text))
+        use_case = _checked(_read(text, _File))
     except ValueError as error:
         raise UseCaseError(f"{file}: {error}") from error
     if file != f"{use_case.name}.yaml":
@@ -66,13 +69,40 @@ def parse(text: str, file: str) -> UseCase:
     return use_case
 
 
-def _read(text: str) -> _File:
+def scheme_named(named: str) -> Scheme:
+    """The built-in scheme of this name, else the one that a YAML file spells out, by itself or in a use case."""
+    if named in schemes.BUILT_IN:
+        return schemes.BUILT_IN[named]
+    path = Path(named)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise UseCaseError(f"{named}: no built-in scheme; name one of {', '.join(schemes.BUILT_IN)}, or a .yaml file")
     try:
-        given = yaml.safe_load(text)
+        return _spelt_out(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UseCaseError(f"{path}: cannot be read ({error}); name a UTF-8 YAML file") from error
+    except ValueError as error:
+        raise UseCaseError(f"{path}: {error}") from error
+
+
+def _spelt_out(text: str) -> Scheme:
+    given = _yaml(text)
+    if isinstance(given, Mapping) and "scheme" in given:
+        return _checked(_read(text, _File)).scheme
+    return _scheme(_read(text, Scheme))
+
+
+def _yaml(text: str) -> object:
+    try:
+        given: object = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+    return given
+
+
+def _read(text: str, wanted: type[_T]) -> _T:
+    given = _yaml(text)
     try:
-        kept = msgspec.convert(given, _File)
+        kept = msgspec.convert(given, wanted)
     except msgspec.ValidationError as error:
         raise ValueError(f"{error}; correct it there") from error
     for problem in _unknown_keys(given, msgspec.to_builtins(kept), "$"):

@@ -5,7 +5,18 @@ import pytest
 
 from streams import usecases
 from streams.domain.rules import Condition, Severity
-from streams.domain.schemes import BUILT_IN, EMODB, Dimension, Scheme, check
+from streams.domain.schemes import (
+    BUILT_IN,
+    CC_DEBT,
+    CC_SUPPORT,
+    EMODB,
+    Dimension,
+    Disagreement,
+    Harmonisation,
+    Scheme,
+    check,
+    raw_labels,
+)
 from streams.usecases import UseCaseError
 
 DEMO = (resources.files("streams") / "builtin" / "demo.yaml").read_text()
@@ -20,6 +31,9 @@ scheme:
     valence:
       classes: {good: [good], bad: [bad, very bad]}
       binary: {}
+      neutral: good
+      dropped: [unclear]
+  harmonisation: {least: 10, disagreement: drop}
 rules:
   - name: bad
     severity: low
@@ -48,7 +62,61 @@ def test_a_folder_replaces_the_demo_and_may_spell_out_its_own_scheme(tmp_path: P
     use_cases = usecases.load(tmp_path)
     assert list(use_cases) == ["site"]
     assert use_cases["site"].scheme.heads() == {"valence.full": ("good", "bad")}
+    assert use_cases["site"].scheme.harmonisation == Harmonisation(10, Disagreement.DROP)
+    assert use_cases["site"].scheme.dimensions["valence"].dropped == ("unclear",)
     assert not use_cases["site"].demo
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("least: 10", "leest: 10", "unknown key 'leest' at `$.scheme.harmonisation`; remove it or use one of least"),
+        ("least: 10", "least: 0", "least 0; give 1 to keep every label"),
+        ("disagreement: drop", "disagreement: maybe", "Invalid enum value 'maybe'"),
+        ("neutral: good", "neutral: calm", "dimension 'valence': neutral is 'calm'; name one of good, bad"),
+        ("dropped: [unclear]", "dropped: [bad]", "a raw label is in two classes, or in one and dropped"),
+        ("bad, very bad", "bad, Very  bad", "raw label 'Very  bad'; write it 'very bad', as corpora have it"),
+    ],
+)
+def test_a_scheme_that_cannot_harmonise_is_refused_when_it_loads(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in OWN_SCHEME
+    with pytest.raises(UseCaseError) as refused:
+        usecases.parse(OWN_SCHEME.replace(old, new), "site.yaml")
+    assert message in str(refused.value)
+
+
+def test_a_scheme_is_named_or_spelt_out_in_a_file_of_its_own_or_in_a_use_case(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(OWN_SCHEME)
+    alone = OWN_SCHEME[OWN_SCHEME.index("scheme:\n") + 8 : OWN_SCHEME.index("rules:")]
+    (tmp_path / "alone.yaml").write_text("\n".join(line[2:] for line in alone.splitlines()))
+    found = usecases.scheme_named(str(tmp_path / "site.yaml"))
+    assert found.heads() == {"valence.full": ("good", "bad")}
+    assert usecases.scheme_named(str(tmp_path / "alone.yaml")) == found
+    assert usecases.scheme_named("cc-debt") is CC_DEBT
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\ndimensions: {}\n", "has no dimensions"),
+        ("name: x\ndimension: {}\n", "missing required field `dimensions`"),
+        ("[", "not YAML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_scheme_file_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(UseCaseError, match=r"own\.yaml: ") as refused:
+        usecases.scheme_named(str(tmp_path / "own.yaml"))
+    assert message in str(refused.value)
+
+
+def test_a_scheme_that_is_neither_built_in_nor_a_file_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UseCaseError, match="cc-dept: no built-in scheme; name one of emodb, cc-support, cc-debt"):
+        usecases.scheme_named("cc-dept")
 
 
 @pytest.mark.parametrize(
@@ -99,8 +167,57 @@ def test_the_built_in_schemes_pass_their_check(scheme: Scheme) -> None:
 
 
 def test_very_negative_exists_in_cc_debt_only() -> None:
-    having = [name for name, scheme in BUILT_IN.items() if "very negative" in scheme.heads()["valence.full"]]
+    having = [name for name, scheme in BUILT_IN.items() if "very negative" in scheme.heads().get("valence.full", ())]
     assert having == ["cc-debt"]
+
+
+MERGED = {
+    "cc-support": {
+        "category.full": ("annoyed", "calm", "nervous", "satisfied"),
+        "category.binary": ("calm", "rest"),
+        "valence.full": ("negative", "neutral", "positive"),
+        "valence.binary": ("negative", "rest"),
+        "arousal.full": ("excited", "neutral"),
+    },
+    "cc-debt": {
+        "category.full": ("annoyed", "calm", "nervous"),
+        "category.binary": ("calm", "rest"),
+        "valence.full": ("negative", "neutral", "very negative"),
+        "valence.binary": ("neutral", "rest"),
+        "arousal.full": ("excited", "neutral", "slightly excited"),
+        "arousal.binary": ("neutral", "rest"),
+    },
+}
+
+
+@pytest.mark.parametrize("scheme", [CC_SUPPORT, CC_DEBT], ids=lambda scheme: scheme.name)
+def test_the_papers_schemes_give_the_classes_of_tables_1_and_2_from_its_6_5_and_4_raw_labels(scheme: Scheme) -> None:
+    assert scheme.heads() == MERGED[scheme.name]
+    assert {name: len(raw_labels(dimension)) for name, dimension in scheme.dimensions.items()} == {
+        "category": 6,
+        "valence": 5,
+        "arousal": 4,
+    }
+    assert [dimension.neutral for dimension in scheme.dimensions.values()] == ["calm", "neutral", "neutral"]
+    assert scheme.harmonisation == Harmonisation(30, Disagreement.EMOTIONAL)
+
+
+def test_the_papers_schemes_merge_as_its_section_2_3_says() -> None:
+    support, debt = CC_SUPPORT.dimensions, CC_DEBT.dimensions
+    assert (
+        set(support["category"].classes["annoyed"])
+        == set(debt["category"].classes["annoyed"])
+        == {
+            "annoyed",
+            "angry",
+        }
+    )
+    assert set(support["valence"].classes["positive"]) == {"positive", "very positive"}
+    assert set(support["arousal"].classes["excited"]) == {"slightly excited", "excited", "very excited"}
+    assert set(debt["valence"].classes["neutral"]) == {"neutral", "positive", "very positive"}
+    assert set(debt["arousal"].classes["excited"]) == {"excited", "very excited"}
+    assert support["category"].dropped == ("surprised",)
+    assert debt["category"].dropped == ("satisfied", "surprised")
 
 
 @pytest.mark.parametrize(
