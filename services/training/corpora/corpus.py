@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 DIMENSIONS = ("category", "valence", "arousal")
+EXPERTS = "experts"  #: the annotator whose word is a verdict
 
 
 class Cut(StrEnum):
@@ -57,3 +58,8 @@ class Corpus:
     cut: Cut
     verdicts: tuple[Annotation, ...] = ()
     source: str = field(default="", repr=False)  #: where it is from and under what licence, for cards and reports
+
+
+def segment_id(recording: str, start_ms: int, end_ms: int, channel: int = 0) -> str:
+    """The id of a stretch of a recording that its corpus gives none."""
+    return f"{recording}:{start_ms}-{end_ms}" + (f":{channel}" if channel else "")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.training.corpora.corpus import DIMENSIONS, Annotation, Corpus, Cut, Segment
+from services.training.corpora.menu import Menu, unknown
 from services.training.corpora.recordings import Header, read_headers
 from services.training.corpora.tables import Row, read_table, refuse
 from streams.domain.schemes import normal
@@ -15,7 +16,7 @@ ANNOTATOR = "corpus"
 SLACK_S = 0.05  #: a stated length may be rounded; a file that was cut off is shorter by more
 
 
-def read_labelled_folder(folder: Path) -> Corpus:
+def read_labelled_folder(folder: Path, menu: Menu | None = None) -> Corpus:
     """The corpus of a folder with `labels.csv`: `path` and `speaker`, and `label` or a column for each dimension.
 
     `label` is said of every dimension that has no column of its own. Each recording is one segment; a speaker is one
@@ -29,7 +30,9 @@ def read_labelled_folder(folder: Path) -> Corpus:
     segments, said, seen = list[Segment](), list[Annotation](), set[str]()
     for row in rows:
         header = headers.get(row["path"])
-        problems += _faults(row, header, seen)
+        problems += [
+            f"{row.place}: {fault}" for fault in (*_faults(row, header, seen), *unknown(_labels(row.cells), menu))
+        ]
         seen.add(row["path"])
         segments.append(_segment(row, header))
         said.append(Annotation(row["path"], ANNOTATOR, _labels(row.cells)))
@@ -68,7 +71,7 @@ def _faults(row: Row, header: Header | None, seen: set[str]) -> list[str]:
     if header and _cut_off(row["seconds"], header):
         lasts = f"{row['path']} lasts {header.duration_ms / 1000} s, not {row['seconds']}"
         faults.append(f"{lasts}; copy it again, or correct the line")
-    return [f"{row.place}: {fault}" for fault in faults]
+    return faults
 
 
 def _cut_off(seconds: str, header: Header) -> bool:
