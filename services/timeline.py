@@ -50,7 +50,7 @@ def timeline(
     """
     check_roles(recording, roles)
     heard, labels = listening.silent(roles), list[Label]()
-    for at_ms, windows in _windows(recording, heard):
+    for at_ms, windows in spoken(recording, heard):
         labels += _labels(bundle, windows, call=recording.path.stem, use_case=use_case)
         on_progress(at_ms)
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
@@ -70,7 +70,8 @@ def episodes(found: Timeline, use_case: UseCase) -> list[tuple[str, Episode]]:
     return [(rule.name, episode) for rule in use_case.rules for episode in rules.episodes(rule, found.labels)]
 
 
-def _windows(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[Spoken]]]:
+def spoken(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[Spoken]]]:
+    """The customer's windows as the live stream cuts them, with the media time (ms) that is heard by then."""
     model, at_ms = VoiceActivity(), 0
     for number, audio in enumerate(chunks(recording, _CHUNK_MS)):
         chunk = Listen(at_ms, audio, 0, _START + timedelta(milliseconds=at_ms + audio.duration_ms))

@@ -99,7 +99,7 @@ def _turn(line: str, table: Path, place: str, problems: list[str]) -> _Turn | No
 def _annotate(turn: _Turn, line: str) -> None:
     if found := _CATEGORIES.match(line):
         labels = [label.strip().lower() for label in found[2].split(";") if label.strip()]
-        if len(labels) == 1:
+        if len(labels) == 1 and labels[0] in AGREED.values():
             turn.said[found[1]]["category"] = labels[0]
     elif found := _AFFECT.match(line):
         turn.said[found[1]] |= {"valence": found[2], "arousal": found[3]}

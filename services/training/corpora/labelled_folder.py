@@ -30,9 +30,8 @@ def read_labelled_folder(folder: Path, menu: Menu | None = None) -> Corpus:
     segments, said, seen = list[Segment](), list[Annotation](), set[str]()
     for row in rows:
         header = headers.get(row["path"])
-        problems += [
-            f"{row.place}: {fault}" for fault in (*_faults(row, header, seen), *unknown(_labels(row.cells), menu))
-        ]
+        faults = (*_faults(row, header, seen), *unknown(_labels(row.cells), menu))
+        problems += [f"{row.place}: {fault}" for fault in faults]
         seen.add(row["path"])
         segments.append(_segment(row, header))
         said.append(Annotation(row["path"], ANNOTATOR, _labels(row.cells)))

@@ -94,12 +94,12 @@ def test_what_is_missing_or_cannot_be_read_is_named(release: Path) -> None:
         read_iemocap(release)
     assert [line.replace(f"{release}/", "") for line in str(refused.value).splitlines()] == [
         (
-            f"{table.relative_to(release)}, line 12: no utterance with one of ang, dis, exc, fea, fru, hap, neu, oth, sad,"
-            " sur, xxx; unpack the release again"
+            f"{table.relative_to(release)}, line 12: no utterance with one of ang, dis, exc, fea, fru, hap, neu, oth,"
+            " sad, sur, xxx; unpack the release again"
         ),
         (
-            "Session3/sentences/wav/Ses03F_impro01/Ses03F_impro01_F000.wav: no such file; correct the path, or remove its"
-            " line"
+            "Session3/sentences/wav/Ses03F_impro01/Ses03F_impro01_F000.wav: no such file; correct the path,"
+            " or remove its line"
         ),
     ]
 
