@@ -35,8 +35,12 @@ COMMANDS = {
     ),
     "erase": ("services.commands.calls", "Erase everything of a call from PostgreSQL, at once and for good."),
     "audit": ("services.commands.audit", "Verify that the audit trail is what was written."),
+    "corpus": (
+        "services.training.commands.corpus",
+        "Prepare calls for annotators, import what they say, check it and count it.",
+    ),
     "train": (
-        "services.training.commands",
+        "services.training.commands.train",
         "Train a bundle on acted speech in telephone band, scored on speakers that it never heard.",
     ),
 }

@@ -24,6 +24,8 @@ from streams.domain.records import Role
 from streams.speech import listening
 from streams.speech.decode import decode
 
+WINDOWS = "window"  #: the tier that tells windows from what lies between them
+
 Span = tuple[int, int]  #: start and end, ms
 
 
@@ -117,14 +119,17 @@ def _write_voice(path: Path, recording: Recording, channel: int) -> int:
 
 
 def _text_grid(windows: Sequence[Span], end_ms: int) -> str:
-    """A tier a dimension, with an empty label at every window."""
-    end, marks = end_ms / 1000, [(start / 1000, stop / 1000, "") for start, stop in windows]
-    tiers = [
-        {"class": INTERVAL_TIER, "name": name, "xmin": 0.0, "xmax": end, "entries": list(marks)} for name in DIMENSIONS
-    ]
-    grid = {"xmin": 0.0, "xmax": end, "tiers": tiers}
-    text: str = getTextgridAsStr(grid, "long_textgrid", includeBlankSpaces=True)
+    """A tier that numbers the windows, and one for each dimension with an empty label at every window."""
+    end = end_ms / 1000
+    tiers = [_tier(WINDOWS, windows, [str(at) for at in range(1, len(windows) + 1)], end)]
+    tiers += [_tier(name, windows, [""] * len(windows), end) for name in DIMENSIONS]
+    text: str = getTextgridAsStr({"xmin": 0.0, "xmax": end, "tiers": tiers}, "long_textgrid", includeBlankSpaces=True)
     return text
+
+
+def _tier(name: str, windows: Sequence[Span], labels: Sequence[str], end: float) -> dict[str, object]:
+    marks = [(start / 1000, stop / 1000, label) for (start, stop), label in zip(windows, labels, strict=True)]
+    return {"class": INTERVAL_TIER, "name": name, "xmin": 0.0, "xmax": end, "entries": marks}
 
 
 def _describe(made: Path, prepared: Sequence[Prepared], menu: Menu, language: str) -> None:
@@ -141,6 +146,7 @@ def _describe(made: Path, prepared: Sequence[Prepared], menu: Menu, language: st
 def _told(menu: Mapping[str, Sequence[str]]) -> str:
     lines = [f"{name}: {', '.join(label.title() for label in labels)}\n" for name, labels in menu.items()]
     return (
-        "Open each WAV file with your TextGrid in Praat. Write one of these labels into every window of every tier;\n"
-        "leave a window empty where you cannot tell. Move no boundary.\n\n" + "".join(lines)
+        "Open each WAV file with your TextGrid in Praat. The first tier numbers the windows: write one of these\n"
+        "labels below each number in every other tier, or none where you cannot tell. Move no boundary.\n\n"
+        + "".join(lines)
     )

@@ -13,6 +13,7 @@ from services.training.errors import CorpusError
 from services.training.harmonise import Judged, judged
 from streams.domain.schemes import Dimension, Harmonisation, Scheme
 
+NEUTRAL = ("calm", "neutral")  #: labels of no emotion
 MERGE = 0.3  #: two annotators who choose one of two labels at random differ in half of the segments
 MERGE_LEAST = 10  #: pairs of judgements in which both annotators chose one of the two
 
@@ -33,7 +34,7 @@ class Proposal:
 def as_labelled(corpus: Corpus) -> Scheme:
     """A scheme in which every raw label is a class of its own, none too rare."""
     found = {
-        name: Dimension({label: (label,) for label in sorted(counts)}, {}, neutral=counts.most_common(1)[0][0])
+        name: Dimension({label: (label,) for label in sorted(counts)}, {}, neutral=_neutral(dict(counts.most_common())))
         for name, rows in _own(corpus)
         if len(counts := _segments(rows)) > 1
     }
@@ -71,11 +72,18 @@ def _segments(rows: Iterable[Judged]) -> Counter[str]:
     return Counter(label for row in rows for label in set(row.all))
 
 
+def _neutral(labels: Iterable[str]) -> str:
+    """The one of these labels that says so, else the first."""
+    first, *others = labels
+    return next((label for label in (first, *others) if label in NEUTRAL), first)
+
+
 def _merged(kept: Sequence[str], rows: Sequence[Judged]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Classes by the name of their most frequent label; the most frequent of all, no emotion, is merged with none."""
+    """Classes by the name of their commonest label. Neutral is merged with none: it is confused with everything."""
     pairs = Counter(tuple(sorted(pair)) for row in rows for pair in combinations(row.labels, 2))
     groups, reasons = {label: [label] for label in kept}, list[str]()
-    for one, other in combinations(kept[1:], 2):
+    neutral = _neutral(kept)
+    for one, other in combinations([label for label in kept if label != neutral], 2):
         apart = pairs[min(one, other), max(one, other)]
         both = apart + pairs[one, one] + pairs[other, other]
         if both < MERGE_LEAST or apart < MERGE * both:
@@ -89,6 +97,8 @@ def _merged(kept: Sequence[str], rows: Sequence[Judged]) -> tuple[dict[str, tupl
 
 
 def _dimension(groups: dict[str, tuple[str, ...]], dropped: tuple[str, ...]) -> Dimension:
-    neutral, *others = groups
-    binary = {neutral: (neutral,), "rest": tuple(sorted(others))} if len(others) > 1 else {}
+    """The commonest class against the rest, as the paper has it (section 2.4)."""
+    commonest, *others = groups
+    binary = {commonest: (commonest,), "rest": tuple(sorted(others))} if len(others) > 1 else {}
+    neutral = _neutral(groups)
     return Dimension({name: groups[name] for name in sorted(groups)}, binary, neutral, dropped)

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.training.corpora.planted import corpus, record
 
@@ -40,6 +40,7 @@ def test_a_corpus_is_read_as_it_was_written(made: Corpus, tmp_path: Path) -> Non
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5, unique=True), TEXTS)
+@settings(max_examples=30, deadline=None)  # files take their time
 def test_whatever_is_in_a_corpus_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], text: str
 ) -> None:

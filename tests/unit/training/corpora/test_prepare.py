@@ -42,8 +42,8 @@ def fill(grid: Path, *labels: str) -> None:
     for at, label in enumerate(labels):
         for start, end in windows:
             empty = f'xmin = {start:g} \n            xmax = {end:g} \n            text = ""'
-            assert empty in tiers[at + 2]
-            tiers[at + 2] = tiers[at + 2].replace(empty, empty[:-1] + f'{label}"')
+            assert empty in tiers[at + 3]
+            tiers[at + 3] = tiers[at + 3].replace(empty, empty[:-1] + f'{label}"')
     grid.write_text("item [".join(tiers))
 
 
@@ -56,8 +56,10 @@ def test_every_annotator_gets_a_grid_with_the_live_streams_windows_empty_in_each
     grids = [(folder / f"{CALL}.{name}.TextGrid").read_text() for name in ("ann", "bob")]
     assert grids[0] == grids[1]
     tiers = parseTextgridStr(grids[0], includeEmptyIntervals=True)["tiers"]
-    assert [tier["name"] for tier in tiers] == ["category", "valence", "arousal"]
-    for tier in tiers:
+    assert [tier["name"] for tier in tiers] == ["window", "category", "valence", "arousal"]
+    numbers = [label for _, _, label in tiers[0]["entries"] if label]
+    assert numbers == [str(at) for at in range(1, len(_windows()) + 1)]
+    for tier in tiers[1:]:
         spans = [(float(start), float(end)) for start, end, _ in tier["entries"]]
         assert set(_windows()) <= set(spans)
         assert {label for _, _, label in tier["entries"]} == {""}

@@ -1,0 +1,1 @@
+"""Commands that need the train extra: one file each."""
