@@ -23,7 +23,9 @@ from services.training.corpora.labelled_folder import read_labelled_folder
 from services.training.corpora.manifest import read_manifest
 from services.training.corpora.menu import Menu, menu_of
 from services.training.corpora.proposal import as_labelled, propose
+from services.training.corpora.recordings import Found
 from services.training.corpora.sound import hear
+from services.training.corpora.tables import refuse
 from services.training.errors import CorpusError
 from services.training.harmonise import harmonise
 from streams.domain.privacy import Epoch, epoch_at
@@ -142,8 +144,9 @@ def import_(
 
         undertone corpus import textgrids round-1 corpora/support --scheme cc-support
     """
-    read = _read(kind, source, menu_of(scheme_named(scheme)) if scheme else None)
-    _refuse_unsound(read, keep_unsound=keep_unsound)
+    found = _read(kind, source, menu_of(scheme_named(scheme)) if scheme else None)
+    _refuse_unusable(found, keep_unsound=keep_unsound)
+    read = found.corpus
     write_corpus(out, read)
     speakers = len({segment.speaker for segment in read.segments})
     typer.echo(f"{out}: {len(read.segments)} segments of {speakers} speakers, sha256 {fingerprint(read)}")
@@ -239,10 +242,10 @@ def statistics(folder: Folder, scheme: SchemeName = None, *, markdown: Markdown 
         draw(read, chosen, png)
 
 
-def _read(kind: Kind, source: Path, menu: Menu | None) -> Corpus:
+def _read(kind: Kind, source: Path, menu: Menu | None) -> Found:
     from services.training.corpora.textgrids import read_textgrids  # noqa: PLC0415 - Praat's files need an extra
 
-    readers: dict[Kind, Callable[[], Corpus]] = {
+    readers: dict[Kind, Callable[[], Found]] = {
         Kind.FOLDER: lambda: read_labelled_folder(source, menu),
         Kind.MANIFEST: lambda: read_manifest(source, menu),
         Kind.TEXTGRIDS: lambda: read_textgrids(source, menu),
@@ -251,15 +254,13 @@ def _read(kind: Kind, source: Path, menu: Menu | None) -> Corpus:
     return readers[kind]()
 
 
-def _refuse_unsound(read: Corpus, *, keep_unsound: bool) -> None:
-    """Listen to all of it before it is written: what cannot be read is refused, and what nobody would judge."""
-    with _bar("segments", len(read.segments)) as tick:
-        heard = hear(read, tick)
-    refused = heard.unreadable if keep_unsound else [*heard.unreadable, *heard.unsound]
+def _refuse_unusable(found: Found, *, keep_unsound: bool) -> None:
+    """Listen to all that is there, so that one run says everything that is wrong."""
+    with _bar("segments", len(found.corpus.segments)) as tick:
+        heard = hear(found.corpus, tick)
     for line in heard.unsound if keep_unsound else ():
         typer.secho(line, fg="yellow", err=True)
-    if refused:
-        raise CorpusError("\n".join(refused))
+    refuse([*found.problems, *heard.unreadable, *(() if keep_unsound else heard.unsound)])
 
 
 def _opened(folder: Path, named: str | None) -> tuple[Corpus, Scheme]:

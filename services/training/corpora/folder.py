@@ -80,7 +80,7 @@ def read_corpus(folder: Path) -> Corpus:
     CorpusError: every problem of every file in it, a line each.
     """
     if not (folder / MANIFEST).exists() and (folder / LABELS).exists():
-        return read_labelled_folder(folder)
+        return read_labelled_folder(folder).usable()
     manifest, problems = _manifest(folder / MANIFEST), list[str]()
     recordings = Path(os.path.normpath(folder / manifest.recordings))
     segments = _segments(folder / SEGMENTS, recordings, problems)

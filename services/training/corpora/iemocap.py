@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.training.corpora.corpus import EXPERTS, Annotation, Corpus, Cut, Segment
-from services.training.corpora.recordings import read_headers
-from services.training.corpora.tables import refuse
+from services.training.corpora.recordings import Found, Header, found, read_headers
 
 #: The release's codes of what most annotators agreed on.
 AGREED = {
@@ -54,11 +53,11 @@ class _Turn:
         return f"{self.session}/sentences/wav/{self.dialog}/{self.id}.wav"
 
 
-def read_iemocap(release: Path) -> Corpus:
+def read_iemocap(release: Path) -> Found:
     """The release's utterances: its sessions are the folds, its agreement is the verdict, `excited` is kept apart.
 
     Annotators who gave one category and a valence or arousal from 1 to 5 are kept, the actors' words on themselves are
-    not. Scripted utterances have their script as `text`, improvised ones none. CorpusError: every problem, a line each.
+    not. Scripted utterances have their script as `text`, improvised ones none.
     """
     problems: list[str] = []
     tables = sorted(release.glob("Session*/dialog/EmoEvaluation/[!.]*.txt"))
@@ -66,11 +65,11 @@ def read_iemocap(release: Path) -> Corpus:
         problems.append(f"{release}: no Session*/dialog/EmoEvaluation/*.txt; name the folder that holds Session1")
     turns = [turn for table in tables for turn in _turns(table, problems)]
     headers = read_headers(release, (turn.recording for turn in turns), problems)
-    refuse(problems)
-    segments = tuple(_segment(turn, headers[turn.recording].duration_ms) for turn in turns)
+    segments = tuple(_segment(turn, headers.get(turn.recording)) for turn in turns)
     said = (Annotation(turn.id, name, labels) for turn in turns for name, labels in sorted(turn.said.items()))
     verdicts = tuple(Annotation(turn.id, EXPERTS, {"category": turn.agreed}) for turn in turns)
-    return Corpus("iemocap", release, segments, tuple(said), Cut.BY_CORPUS, verdicts, SOURCE)
+    corpus = Corpus("iemocap", release, segments, tuple(said), Cut.BY_CORPUS, verdicts, SOURCE)
+    return found(corpus, headers, problems)
 
 
 def _turns(table: Path, problems: list[str]) -> Iterator[_Turn]:
@@ -87,30 +86,30 @@ def _turns(table: Path, problems: list[str]) -> Iterator[_Turn]:
 
 
 def _turn(line: str, table: Path, place: str, problems: list[str]) -> _Turn | None:
-    found = _TURN.fullmatch(line.strip())
-    if found is None or found[6] not in AGREED:
+    matched = _TURN.fullmatch(line.strip())
+    if matched is None or matched[6] not in AGREED:
         problems.append(f"{place}: no utterance with one of {', '.join(AGREED)}; unpack the release again")
         return None
     session = table.parents[2].name
-    dialog = found[1].rpartition("_")[0]
-    return _Turn(place, session, dialog, found[1], found[2], found[4], found[5].lower(), AGREED[found[6]])
+    dialog = matched[1].rpartition("_")[0]
+    return _Turn(place, session, dialog, matched[1], matched[2], matched[4], matched[5].lower(), AGREED[matched[6]])
 
 
 def _annotate(turn: _Turn, line: str) -> None:
-    if found := _CATEGORIES.match(line):
-        labels = [label.strip().lower() for label in found[2].split(";") if label.strip()]
+    if matched := _CATEGORIES.match(line):
+        labels = [label.strip().lower() for label in matched[2].split(";") if label.strip()]
         if len(labels) == 1 and labels[0] in AGREED.values():
-            turn.said[found[1]]["category"] = labels[0]
-    elif found := _AFFECT.match(line):
-        turn.said[found[1]] |= {"valence": found[2], "arousal": found[3]}
+            turn.said[matched[1]]["category"] = labels[0]
+    elif matched := _AFFECT.match(line):
+        turn.said[matched[1]] |= {"valence": matched[2], "arousal": matched[3]}
 
 
-def _segment(turn: _Turn, duration_ms: int) -> Segment:
+def _segment(turn: _Turn, header: Header | None) -> Segment:
     return Segment(
         id=turn.id,
         recording=turn.recording,
         start_ms=0,
-        end_ms=duration_ms,
+        end_ms=header.duration_ms if header else 0,
         speaker=f"{turn.number}{turn.sex}",
         conversation=turn.dialog,
         session=turn.session,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from services.training.corpora.corpus import DIMENSIONS, Annotation, Corpus, Cut, Segment
 from services.training.corpora.menu import Menu, unknown
-from services.training.corpora.recordings import Header, read_headers
-from services.training.corpora.tables import Row, read_table, refuse
+from services.training.corpora.recordings import Found, Header, found, read_headers
+from services.training.corpora.tables import Row, read_table
 from streams.domain.schemes import normal
 
 LABELS = "labels.csv"
@@ -16,11 +16,11 @@ ANNOTATOR = "corpus"
 SLACK_S = 0.05  #: a stated length may be rounded; a file that was cut off is shorter by more
 
 
-def read_labelled_folder(folder: Path, menu: Menu | None = None) -> Corpus:
+def read_labelled_folder(folder: Path, menu: Menu | None = None) -> Found:
     """The corpus of a folder with `labels.csv`: `path` and `speaker`, and `label` or a column for each dimension.
 
     `label` is said of every dimension that has no column of its own. Each recording is one segment; a speaker is one
-    conversation where no column says otherwise. CorpusError: every problem, a line each.
+    conversation where no column says otherwise.
     """
     problems: list[str] = []
     rows = read_table(folder / LABELS, REQUIRED, OPTIONAL, problems=problems)
@@ -35,8 +35,8 @@ def read_labelled_folder(folder: Path, menu: Menu | None = None) -> Corpus:
         seen.add(row["path"])
         segments.append(_segment(row, header))
         said.append(Annotation(row["path"], ANNOTATOR, _labels(row.cells)))
-    refuse(problems)
-    return Corpus(folder.resolve().name, folder, tuple(segments), tuple(said), Cut.BY_CORPUS)
+    corpus = Corpus(folder.resolve().name, folder, tuple(segments), tuple(said), Cut.BY_CORPUS)
+    return found(corpus, headers, problems)
 
 
 def _labels(cells: Mapping[str, str]) -> dict[str, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from services.training.corpora.corpus import DIMENSIONS, EXPERTS, Annotation, Corpus, Cut, Segment, segment_id
 from services.training.corpora.menu import Menu, unknown
-from services.training.corpora.recordings import Header, misplaced, overlaps, read_headers
-from services.training.corpora.tables import Row, read_table, refuse
+from services.training.corpora.recordings import Found, Header, found, misplaced, overlaps, read_headers
+from services.training.corpora.tables import Row, read_table
 from streams.domain.schemes import normal
 
 REQUIRED = ("path", "speaker")
@@ -16,11 +16,11 @@ OPTIONAL = (
 )
 
 
-def read_manifest(table: Path, menu: Menu | None = None) -> Corpus:
+def read_manifest(table: Path, menu: Menu | None = None) -> Found:
     """The corpus that a table lists; its paths start at its own folder.
 
     A line without times is the whole recording; the lines of one stretch are one segment, whose annotators differ.
-    What `experts` say is a verdict. CorpusError: every problem, a line each.
+    What `experts` say is a verdict.
     """
     problems: list[str] = []
     rows = read_table(table, REQUIRED, OPTIONAL, problems=problems)
@@ -28,15 +28,15 @@ def read_manifest(table: Path, menu: Menu | None = None) -> Corpus:
         problems.append(f"{table}: no segments; a line each, with columns {', '.join((*REQUIRED, *OPTIONAL))}")
     headers = read_headers(table.parent, (row["path"] for row in rows), problems)
     read = [(row, _segment(row, headers.get(row["path"]), problems)) for row in rows]
-    found = [(row, segment) for row, segment in read if segment]
-    segments = _distinct(found, problems)
+    usable = [(row, segment) for row, segment in read if segment]
+    segments = _distinct(usable, problems)
     problems += misplaced(list(segments), list(segments.values()), headers)
     problems += _overlapping(segments)
-    said = _annotations(found, menu, problems)
-    refuse(problems)
+    said = _annotations(usable, menu, problems)
     annotations = tuple(each for each in said if each.annotator != EXPERTS)
     verdicts = tuple(each for each in said if each.annotator == EXPERTS)
-    return Corpus(table.stem, table.parent, tuple(segments), annotations, Cut.BY_CORPUS, verdicts)
+    corpus = Corpus(table.stem, table.parent, tuple(segments), annotations, Cut.BY_CORPUS, verdicts)
+    return found(corpus, headers, problems)
 
 
 def _segment(row: Row, header: Header | None, problems: list[str]) -> Segment | None:
@@ -61,11 +61,11 @@ def _segment(row: Row, header: Header | None, problems: list[str]) -> Segment | 
     )
 
 
-def _distinct(found: Sequence[tuple[Row, Segment]], problems: list[str]) -> dict[Segment, str]:
+def _distinct(lines: Sequence[tuple[Row, Segment]], problems: list[str]) -> dict[Segment, str]:
     """Each segment once, with the place of its first line."""
     first: dict[str, Segment] = {}
     places: dict[Segment, str] = {}
-    for row, segment in found:
+    for row, segment in lines:
         known = first.setdefault(segment.id, segment)
         places.setdefault(known, row.place)
         if known != segment:
@@ -80,9 +80,9 @@ def _overlapping(places: dict[Segment, str]) -> list[str]:
     ]
 
 
-def _annotations(found: Sequence[tuple[Row, Segment]], menu: Menu | None, problems: list[str]) -> list[Annotation]:
+def _annotations(lines: Sequence[tuple[Row, Segment]], menu: Menu | None, problems: list[str]) -> list[Annotation]:
     said, seen = list[Annotation](), set[tuple[str, str]]()
-    for row, segment in found:
+    for row, segment in lines:
         labels = {name: normal(row[name]) for name in DIMENSIONS if row[name]}
         problems += [f"{row.place}: {fault}" for fault in unknown(labels, menu)]
         if labels and not row["annotator"]:

@@ -1,7 +1,7 @@
 """A corpus's recordings: what their headers say, and the samples of a segment."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -59,11 +59,33 @@ def read_samples(corpus: Corpus, segment: Segment) -> Samples:
             file.seek(min(start, file.frames))
             samples = file.read(end - start, dtype="float32", always_2d=True)  # (samples, channels)
     except soundfile.SoundFileError:
+        read_header(path)  # mostly knows better what is wrong
         raise CorpusError(f"{path}: corrupt; convert it again, or leave it out") from None
     if not np.isfinite(samples).all():
         raise CorpusError(f"{path}: holds samples that are no numbers; convert it again, or leave it out")
     channel: Samples = samples[:, segment.channel]
     return channel
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an import found: the segments whose sound is there, and every problem, a line each."""
+
+    corpus: Corpus
+    problems: Sequence[str]
+
+    def usable(self) -> Corpus:
+        """The corpus. CorpusError: every problem, where there is one."""
+        if self.problems:
+            raise CorpusError("\n".join(self.problems))
+        return self.corpus
+
+
+def found(corpus: Corpus, headers: Mapping[str, Header], problems: Sequence[str]) -> Found:
+    """What was found, without segments that no recording holds; without a problem there is none of these."""
+    there = [each for each in corpus.segments if each.recording in headers]
+    held = [each for each in there if not list(misplaced([each], [""], headers))]
+    return Found(replace(corpus, segments=tuple(held)), problems)
 
 
 def misplaced(segments: Sequence[Segment], places: Sequence[str], headers: Mapping[str, Header]) -> Iterator[str]:

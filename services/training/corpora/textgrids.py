@@ -14,8 +14,8 @@ from praatio.utilities.textgrid_io import parseTextgridStr
 
 from services.training.corpora.corpus import DIMENSIONS, Annotation, Corpus, Cut, Segment, segment_id
 from services.training.corpora.menu import PAPER, Menu, unknown
-from services.training.corpora.recordings import misplaced, read_headers
-from services.training.corpora.tables import Row, read_table, refuse
+from services.training.corpora.recordings import Found, found, misplaced, read_headers
+from services.training.corpora.tables import Row, read_table
 from services.training.errors import CorpusError
 from streams.domain.schemes import normal
 
@@ -61,11 +61,11 @@ class _Tier:
     intervals: Sequence[Mark]
 
 
-def read_textgrids(folder: Path, menu: Menu | None = None) -> Corpus:
+def read_textgrids(folder: Path, menu: Menu | None = None) -> Found:
     """The corpus of a folder; a segment is a stretch that somebody labelled, and everybody cut alike.
 
     The menu is the one that `corpus prepare` left there, else the paper's, where none is given. A recording is one
-    speaker and one conversation unless `recordings.csv` says otherwise. CorpusError: every problem, a line each.
+    speaker and one conversation unless `recordings.csv` says otherwise.
     """
     problems: list[str] = []
     plan = _plan(folder / PLAN)
@@ -86,8 +86,8 @@ def read_textgrids(folder: Path, menu: Menu | None = None) -> Corpus:
     problems += misplaced(segments, places, headers)
     if not segments and not problems:
         problems.append(f"{folder}: nothing is labelled; fill in the tiers {', '.join(DIMENSIONS)}")
-    refuse(problems)
-    return Corpus(folder.resolve().name, folder, tuple(segments), tuple(said), plan.cut)
+    corpus = Corpus(folder.resolve().name, folder, tuple(segments), tuple(said), plan.cut)
+    return found(corpus, headers, problems)
 
 
 def _plan(path: Path) -> Plan:
@@ -101,19 +101,19 @@ def _plan(path: Path) -> Plan:
 
 def _grids(folder: Path, audio: Mapping[str, Path], problems: list[str]) -> Mapping[str, list[tuple[Path, str]]]:
     """Recording -> each annotator's file, with their name."""
-    found = defaultdict[str, list[tuple[Path, str]]](list)
+    grids = defaultdict[str, list[tuple[Path, str]]](list)
     for grid in sorted(path for path in folder.iterdir() if path.suffix == GRID):
         name, _, annotator = grid.stem.rpartition(".")
         if name in audio:
-            found[name].append((grid, annotator))
+            grids[name].append((grid, annotator))
         else:
             problems.append(f"{grid}: no recording goes with it; call it NAME.ANNOTATOR{GRID} beside NAME.wav")
     problems += [
         f"{path}: no {name}.ANNOTATOR{GRID}; annotate it, or leave it out"
         for name, path in audio.items()
-        if name not in found
+        if name not in grids
     ]
-    return found
+    return grids
 
 
 def _people(folder: Path, problems: list[str]) -> dict[str, Row]:
@@ -178,16 +178,16 @@ def _faults(tier: _Tier) -> Iterator[str]:
 
 def _stretches(marks: Sequence[Mark], problems: list[str]) -> list[list[Mark]]:
     """The labels of each segment together; labels whose stretches differ are a problem."""
-    found = list[list[Mark]]()
+    stretches = list[list[Mark]]()
     for mark in sorted(marks, key=lambda each: (each.start_ms, each.end_ms, each.grid, each.tier)):
-        first = found[-1][0] if found else None
+        first = stretches[-1][0] if stretches else None
         if first and _same(first, mark):
-            found[-1].append(mark)
+            stretches[-1].append(mark)
         elif first and mark.start_ms < first.end_ms - NUDGE_MS:
             problems.append(f"{mark.place}: cut otherwise than {first.place}; give all tiers the same boundaries")
         else:
-            found.append([mark])
-    return found
+            stretches.append([mark])
+    return stretches
 
 
 def _same(one: Mark, other: Mark) -> bool:

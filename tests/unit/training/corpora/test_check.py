@@ -90,7 +90,7 @@ def test_samples_that_are_no_numbers_and_a_file_that_is_gone_are_named_once(tmp_
     made = sounding(tmp_path, np.full(1600, np.nan))
     assert found(made) == ["all.wav: holds samples that are no numbers; convert it again, or leave it out"]
     (tmp_path / "all.wav").write_bytes(b"RIFF")
-    assert found(made) == ["all.wav: corrupt; convert it again, or leave it out"]
+    assert found(made) == ["all.wav: corrupt, or no audio; convert it to WAV or FLAC, or leave it out"]
 
 
 def test_segments_that_overlap_are_named(tmp_path: Path) -> None:

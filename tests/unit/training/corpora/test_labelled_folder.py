@@ -23,13 +23,13 @@ def write(folder: Path, *lines: str) -> None:
 
 def refused(folder: Path) -> list[str]:
     with pytest.raises(CorpusError) as error:
-        read_labelled_folder(folder)
+        read_labelled_folder(folder).usable()
     return [line.removeprefix(f"{folder}/") for line in str(error.value).splitlines()]
 
 
 def test_each_recording_is_a_segment_with_its_label_in_every_dimension(folder: Path) -> None:
     write(folder, COLUMNS, "a.wav,Anger,03,m,a01,0.2,8000,call-1,de", "sub/b.wav,very  sad,08,f,a02,,,,")
-    found = read_labelled_folder(folder)
+    found = read_labelled_folder(folder).usable()
     assert found.segments == (
         Segment("a.wav", "a.wav", 0, 200, "03", "call-1", sex="m", language="de", text="a01"),
         Segment("sub/b.wav", "sub/b.wav", 0, 200, "08", "08", sex="f", text="a02"),
@@ -42,7 +42,7 @@ def test_each_recording_is_a_segment_with_its_label_in_every_dimension(folder: P
 
 def test_a_dimension_may_have_a_column_of_its_own(folder: Path) -> None:
     write(folder, "path,speaker,category,valence", "a.wav,03,anger,negative", "sub/b.wav,03,,positive")
-    found = read_labelled_folder(folder)
+    found = read_labelled_folder(folder).usable()
     assert [dict(each.labels) for each in found.annotations] == [
         {"category": "anger", "valence": "negative"},
         {"valence": "positive"},

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refused(table: Path) -> list[str]:
     with pytest.raises(CorpusError) as error:
-        read_manifest(table, PAPER)
+        read_manifest(table, PAPER).usable()
     return [line.removeprefix(f"{table.parent}/") for line in str(error.value).splitlines()]
 
 
@@ -38,7 +38,7 @@ def test_lines_of_one_stretch_are_one_segment_and_experts_give_verdicts(folder: 
             "a.wav,c1,1000,2000,call-1,,,,",
         ),
         PAPER,
-    )
+    ).usable()
     first = Segment("a.wav:0-1000", "a.wav", 0, 1000, "c1", "call-1")
     assert found.segments == (first, Segment("a.wav:1000-2000", "a.wav", 1000, 2000, "c1", "call-1"))
     assert found.annotations == (
@@ -50,7 +50,7 @@ def test_lines_of_one_stretch_are_one_segment_and_experts_give_verdicts(folder: 
 
 def test_a_line_without_times_is_the_whole_recording(folder: Path) -> None:
     table = written(folder, "a.wav,c1,ann,calm", columns="path,speaker,annotator,category")
-    assert read_manifest(table).segments == (Segment("a.wav:0-2000", "a.wav", 0, 2000, "c1", "c1"),)
+    assert read_manifest(table).usable().segments == (Segment("a.wav:0-2000", "a.wav", 0, 2000, "c1", "c1"),)
 
 
 def test_every_problem_is_named_with_its_line(folder: Path) -> None:

@@ -37,7 +37,7 @@ def alike(*marks: tuple[float, float, str, str, str]) -> dict[str, Marks]:
 
 def refused(folder: Path) -> list[str]:
     with pytest.raises(CorpusError) as error:
-        read_textgrids(folder)
+        read_textgrids(folder).usable()
     return [line.replace(f"{folder}/", "") for line in str(error.value).splitlines()]
 
 
@@ -48,7 +48,7 @@ def test_what_two_annotators_labelled_becomes_segments(folder: Path, kind: str, 
     other = alike((1.01, 4, "Calm", "Neutral", ""), (5, 8.99, "Annoyed", "Negative", "Excited"))
     grid(folder / "call.ann.TextGrid", one, kind=kind, encoding=encoding)
     grid(folder / "call.bob.TextGrid", other, kind=kind, encoding=encoding)
-    found = read_textgrids(folder)
+    found = read_textgrids(folder).usable()
     assert found.segments == (
         Segment("call.wav:1000-4000", "call.wav", 1000, 4000, "call", "call"),
         Segment("call.wav:5000-8990", "call.wav", 5000, 8990, "call", "call"),
@@ -67,7 +67,7 @@ def test_what_two_annotators_labelled_becomes_segments(folder: Path, kind: str, 
 def test_who_speaks_may_be_said_in_a_table(folder: Path) -> None:
     grid(folder / "call.ann.TextGrid", alike((1, 4, "calm", "neutral", "neutral")))
     (folder / "recordings.csv").write_text("path,speaker,conversation,sex,language\ncall.wav,c7,call-1,f,es\n")
-    (segment,) = read_textgrids(folder).segments
+    (segment,) = read_textgrids(folder).usable().segments
     assert (segment.speaker, segment.conversation, segment.sex, segment.language) == ("c7", "call-1", "f", "es")
 
 
