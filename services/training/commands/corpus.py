@@ -25,7 +25,7 @@ from services.training.corpora.menu import Menu, menu_of
 from services.training.corpora.proposal import as_labelled, propose
 from services.training.corpora.recordings import Found
 from services.training.corpora.sound import hear
-from services.training.corpora.tables import refuse
+from services.training.corpora.tables import check_new, refuse
 from services.training.errors import CorpusError
 from services.training.harmonise import harmonise
 from streams.domain.privacy import Epoch, epoch_at
@@ -88,7 +88,7 @@ def prepare(
 
     The folder gets, for each call, the customer's channel as PSEUDONYM.wav and an empty PSEUDONYM.ANNOTATOR.TextGrid
     with tiers category, valence and arousal, and LABELS.txt with the labels to choose from. Annotators fill the
-    windows in with Praat; `undertone corpus import textgrids` reads them.
+    windows in, in Praat; `undertone corpus import textgrids` reads them.
 
     For example:
 
@@ -144,12 +144,15 @@ def import_(
 
         undertone corpus import textgrids round-1 corpora/support --scheme cc-support
     """
+    check_new(out)
     found = _read(kind, source, menu_of(scheme_named(scheme)) if scheme else None)
     _refuse_unusable(found, keep_unsound=keep_unsound)
     read = found.corpus
     write_corpus(out, read)
+    with _bar("recordings", len({segment.recording for segment in read.segments})) as tick:
+        sha256 = fingerprint(read, tick)
     speakers = len({segment.speaker for segment in read.segments})
-    typer.echo(f"{out}: {len(read.segments)} segments of {speakers} speakers, sha256 {fingerprint(read)}")
+    typer.echo(f"{out}: {len(read.segments)} segments of {speakers} speakers, sha256 {sha256}")
 
 
 @app.command()
@@ -264,7 +267,6 @@ def _refuse_unusable(found: Found, *, keep_unsound: bool) -> None:
 
 
 def _opened(folder: Path, named: str | None) -> tuple[Corpus, Scheme]:
-
     read = read_corpus(folder)
     return read, scheme_named(named) if named else as_labelled(read)
 

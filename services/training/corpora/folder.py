@@ -1,20 +1,18 @@
 """A corpus on disk: `corpus.json` and three tables beside it; the recordings stay where they are."""
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import file_digest, sha256
 from pathlib import Path
-from tempfile import mkdtemp
 
 import msgspec
 
 from services.training.corpora.corpus import DIMENSIONS, Annotation, Corpus, Cut, Segment
 from services.training.corpora.labelled_folder import LABELS, read_labelled_folder
 from services.training.corpora.recordings import misplaced, read_headers
-from services.training.corpora.tables import Row, read_table, refuse, write_table
+from services.training.corpora.tables import Row, new_folder, read_table, refuse, write_table
 from services.training.errors import CorpusError
 
 MANIFEST, SEGMENTS, ANNOTATIONS, VERDICTS = "corpus.json", "segments.csv", "annotations.csv", "verdicts.csv"
@@ -36,20 +34,15 @@ class _Manifest:
 
 def write_corpus(folder: Path, corpus: Corpus) -> None:
     """Write a corpus into a new folder, all of it or nothing. CorpusError where the folder is not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CorpusError(f"{folder}: is there already; name a new folder, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with new_folder(folder) as made:
         _write(made, folder, corpus)
         made.chmod(0o755)
-        made.replace(folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def write_verdicts(folder: Path, verdicts: Iterable[Annotation]) -> None:
     """Replace the experts' verdicts of a corpus on disk, all of them or none."""
+    if not (folder / MANIFEST).exists():
+        raise CorpusError(f"{folder}: keeps no verdicts; import it with `undertone corpus import folder` first")
     new = folder / f"{VERDICTS}.new"
     write_table(new, (*_SAID, *DIMENSIONS), map(_line, verdicts))
     new.replace(folder / VERDICTS)
@@ -145,9 +138,12 @@ def _twice(places: Sequence[str], names: Sequence[str], what: str) -> Iterator[s
             yield f"{place}: {what.format(name)} is there twice; remove one"
 
 
-def fingerprint(corpus: Corpus) -> str:
-    """sha256 over segments, labels and the bytes of the recordings, whatever their order."""
-    content = {name: _content(corpus.recordings / name) for name in {each.recording for each in corpus.segments}}
+def fingerprint(corpus: Corpus, tick: Callable[[], None] = lambda: None) -> str:
+    """sha256 over segments, labels and the bytes of the recordings, whatever their order; `tick` is called for each."""
+    content = {}
+    for name in sorted({each.recording for each in corpus.segments}):
+        content[name] = _content(corpus.recordings / name)
+        tick()
     lines = ["\t".join((*map(str, asdict(each).values()), content[each.recording])) for each in corpus.segments]
     for kind, annotations in (("annotation", corpus.annotations), ("verdict", corpus.verdicts)):
         lines += [

@@ -1,10 +1,8 @@
 """From calls to what annotators work on: the customer's voice under a pseudonym, and TextGrids with its windows."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
 import msgspec
 import soundfile
@@ -16,7 +14,7 @@ from services.recordings import Recording, RecordingError, chunks, open_recordin
 from services.timeline import check_roles, spoken
 from services.training.corpora.corpus import DIMENSIONS, Cut
 from services.training.corpora.menu import Menu
-from services.training.corpora.tables import refuse, write_table
+from services.training.corpora.tables import check_new, new_folder, refuse, write_table
 from services.training.corpora.textgrids import GRID, PEOPLE, PEOPLE_COLUMNS, PLAN, Plan
 from services.training.errors import CorpusError
 from streams.domain.privacy import Epoch, pseudonym
@@ -53,25 +51,19 @@ def prepare(
     Names are pseudonyms of the files' stems, the ids under which a site knows its calls. CorpusError: every
     problem, a line each.
     """
-    _check(out, calls, annotators)
+    check_new(out)
+    _check(calls, annotators)
     opened = _opened(calls, channels)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))  # readable by its owner alone, as voices should be
-    try:
-        prepared = []
+    prepared = list[Prepared]()
+    with new_folder(out) as made:
         for recording, who in opened:
             prepared.append(_call(made, recording, who, pseudonym(epoch, recording.path.stem), annotators))
             on_call()
         _describe(made, prepared, menu, language)
-        made.replace(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return prepared
 
 
-def _check(out: Path, calls: Sequence[Path], annotators: Sequence[str]) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CorpusError(f"{out}: is there already; name a new folder, or remove it")
+def _check(calls: Sequence[Path], annotators: Sequence[str]) -> None:
     stems = [path.stem for path in calls]
     for path in calls:
         if stems.count(path.stem) > 1:

@@ -1,9 +1,12 @@
-"""CSV tables, read with every problem of every line, written as they are read."""
+"""CSV tables, read with every problem of every line, and folders that are written as a whole or not at all."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from services.training.errors import CorpusError
 
@@ -73,6 +76,25 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds something (CorpusError)."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CorpusError(f"{folder}: is there already; name a new folder, or remove it")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, its owner's alone, that becomes `folder` when all went well and else is gone."""
+    check_new(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield made
+        made.replace(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def refuse(problems: Sequence[str]) -> None:

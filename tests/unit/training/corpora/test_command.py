@@ -179,3 +179,12 @@ def test_emodb_comes_to_its_known_figures(recordings: Path, capsys: pytest.Captu
         assert f"{name} " in said
         assert f" {samples} " in said
     assert undertone("check", recordings / "emodb4", "--scheme", "emodb") == 0
+
+
+def test_verdicts_are_kept_by_an_imported_corpus_alone(
+    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experts.csv").write_text("segment,dimension,verdict\n0anger.wav,category,sadness\n")
+    told = (tmp_path / "experts.csv", "--scheme", "emodb", "--read-back")
+    assert undertone("adjudicate", speech, *told) == USER_ERROR
+    assert "keeps no verdicts; import it with `undertone corpus import folder` first" in capsys.readouterr().err
