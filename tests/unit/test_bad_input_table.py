@@ -1,4 +1,4 @@
-"""`ops/docs/bad-input.md` is complete, and each of its rows is held by a test that exists."""
+"""`ops/docs/bad-input.md` is complete, and each row of it and of `corpora.md` is held by a test that exists."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from streams.domain.deadletters import Reason
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "ops" / "docs" / "bad-input.md"
+TABLE, CORPORA = (ROOT / "ops" / "docs" / name for name in ("bad-input.md", "corpora.md"))
 
 
-def rows() -> list[list[str]]:
-    lines = [line for line in TABLE.read_text().splitlines() if line.startswith("| ")]
+def rows(table: Path = TABLE) -> list[list[str]]:
+    lines = [line for line in table.read_text().splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
@@ -22,7 +22,7 @@ def tests() -> set[str]:
     return {name for path in (ROOT / "tests").rglob("test_*.py") for name in found.findall(path.read_text())}
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:60])
+@pytest.mark.parametrize("row", rows() + rows(CORPORA), ids=lambda row: row[0][:60])
 def test_every_row_is_held_by_tests_that_exist(row: list[str], tests: set[str]) -> None:
     assert len(row) == 4
     assert all(row)
