@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from praatio.utilities.textgrid_io import getTextgridAsStr
 from unit.training.corpora.planted import record
 
@@ -140,3 +142,32 @@ def test_nothing_labelled_is_no_corpus(folder: Path) -> None:
 def test_a_damaged_plan_is_named(folder: Path) -> None:
     (folder / "annotation.json").write_text("{")
     assert refused(folder)[0].startswith("annotation.json: ")
+
+
+#: Windows of 300 ms or more with pauses between them, and who gave each which label in each tier, if any.
+WINDOWS = st.lists(st.tuples(st.integers(300, 1000), st.integers(0, 500)), min_size=1, max_size=6)
+SAID = st.lists(st.lists(st.sampled_from(["", "neutral"]), min_size=3, max_size=3), min_size=12, max_size=12)
+
+
+@given(WINDOWS, SAID)
+@settings(max_examples=25, deadline=None)  # files take their time
+def test_whatever_annotators_label_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, windows: list[tuple[int, int]], said: list[list[str]]
+) -> None:
+    folder, spans, at = tmp_path_factory.mktemp("grids"), list[tuple[int, int]](), 0
+    for length, pause in windows:
+        spans.append((at + pause, at + pause + length))
+        at += pause + length
+    record(folder / "call.wav", 10)
+    menu = dict.fromkeys(NAMES, ("neutral",))
+    expected: dict[tuple[str, str], set[str]] = {}
+    for number, annotator in enumerate(("ann", "bob")):
+        rows = said[6 * number : 6 * number + len(spans)]
+        marks = [(start / 1000, end / 1000, *row) for (start, end), row in zip(spans, rows, strict=True)]
+        grid(folder / f"call.{annotator}.TextGrid", alike(*marks))
+        for (start, end), row in zip(spans, rows, strict=True):
+            if judged := {name for name, label in zip(NAMES, row, strict=True) if label}:
+                expected[f"call.wav:{start}-{end}", annotator] = judged
+    found = read_textgrids(folder, menu)
+    assert {(each.segment, each.annotator): set(each.labels) for each in found.corpus.annotations} == expected
+    assert bool(found.problems) == (not expected)
