@@ -111,6 +111,7 @@ PAIRS = st.lists(st.tuples(*(st.sampled_from([CALM, ANGRY, NERVOUS]),) * 2), min
 
 
 @given(PAIRS)
+@settings(deadline=None)  # a busy machine is no fault
 def test_hours_and_samples_add_up_to_the_segments_with_a_class(rows: list[tuple[Labels, Labels]]) -> None:
     harmonised = harmonise(corpus([*EVERY, *rows]), SCHEME)
     found = amounts(harmonised)
