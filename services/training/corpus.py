@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
-from services.emotion.features.functionals import RATE
+from services.training.audio import telephoned
 from services.training.errors import CorpusError
-from streams.domain.records import Audio, Encoding
-from streams.speech.decode import decode, encode
 
 COLUMNS = ("path", "label", "speaker")
 
@@ -68,8 +65,4 @@ def telephone(path: Path) -> NDArray[np.float32]:
         raise CorpusError(f"{path}: cannot be read as audio ({error})") from error
     if not np.isfinite(samples).all():
         raise CorpusError(f"{path}: holds samples that are no numbers")
-    narrow = soxr.resample(samples[:, 0], rate, RATE)
-    pcm = np.clip(np.rint(narrow * 32768), -32768, 32767).astype(np.int16)
-    line = decode(Audio(Encoding.PCMU, RATE, 1, encode(Encoding.PCMU, pcm[None])))
-    heard: NDArray[np.float32] = line[0].astype(np.float32) / np.float32(32768)
-    return heard
+    return telephoned(samples[:, 0], rate)
