@@ -40,7 +40,8 @@ def telephoned(samples: Samples, rate: int) -> Samples:
     """What a telephone line leaves of samples at `rate`: `TELEPHONE_RATE`, through G.711 mu-law and back."""
     pcm = to_pcm(resampled(samples, rate, TELEPHONE_RATE)[None])
     line = decode(Audio(Encoding.PCMU, TELEPHONE_RATE, 1, encode(Encoding.PCMU, pcm)))
-    return line[0].astype(np.float32) / np.float32(32768)
+    passed: Samples = line[0].astype(np.float32) / np.float32(32768)
+    return passed
 
 
 def resampled(samples: Samples, rate: int, to: int) -> Samples:
