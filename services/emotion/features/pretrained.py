@@ -12,9 +12,11 @@ from services.emotion.features.feature import FeatureError
 from services.emotion.features.sources import Files, read_json
 
 Network = TypeVar("Network", bound=PreTrainedModel)
+Part = TypeVar("Part")
 
 #: Weights that a network may lack or have in excess, as nothing that is computed here depends on them.
 _UNUSED = ("masked_spec_embed", "pooler.", "position_ids", "proj_out.weight")
+_VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 _NAMED = 5  #: weights that a message names
 
 
@@ -27,6 +29,25 @@ def load(kind: type[Network], files: Files, device: str) -> Network:
     if problems := _disagreements(report, kind.base_model_prefix, _stored(files)):
         raise FeatureError(f"{files.folder}: config and weights disagree: {'; '.join(problems)}")
     return network.to(checked(device)).eval()  # type: ignore[no-any-return]  # transformers is not typed
+
+
+def part(kind: type[Part], files: Files) -> Part:
+    """A network's tokenizer or feature extractor. FeatureError where its files are not right."""
+    try:
+        return kind.from_pretrained(files.folder, local_files_only=True)  # type: ignore[attr-defined,no-any-return]  # not typed
+    except Exception as error:  # files can be wrong in any way
+        raise _unusable(files, kind.__name__, error) from error
+
+
+def tokenizer(kind: type[Part], files: Files, network: PreTrainedModel) -> Part:
+    """A network's tokenizer. FeatureError where it has no words, or more than the network."""
+    if not _VOCABULARIES & set(files.names):  # transformers would make one without words
+        raise FeatureError(f"{files.folder}: no {' or '.join(sorted(_VOCABULARIES))}; copy or fetch the model again")
+    found = part(kind, files)
+    words, known = len(found), network.config.vocab_size  # type: ignore[arg-type]  # not typed
+    if words > known:
+        raise FeatureError(f"{files.folder}: a tokenizer of {words} words for a network of {known}; name another model")
+    return found
 
 
 def checked(device: str) -> torch.device:
@@ -52,9 +73,13 @@ def _loaded(kind: type[Network], files: Files) -> tuple[Network, dict[str, Itera
             ignore_mismatched_sizes=True,
         )
     except Exception as error:  # a config can be wrong in any way
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise FeatureError(f"{files.folder}: cannot be loaded ({reason}); copy or fetch the model again") from error
+        raise _unusable(files, kind.__name__, error) from error
     return found
+
+
+def _unusable(files: Files, what: str, error: Exception) -> FeatureError:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return FeatureError(f"{files.folder}: {what} cannot be loaded ({reason}); copy or fetch the model again")
 
 
 def _stored(files: Files) -> set[str]:

@@ -5,7 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining, WavLMConfig, WavLMModel
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertTokenizer,
+    GenerationConfig,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForPreTraining,
+    WavLMConfig,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+)
 
 TINY = {
     "hidden_size": 16,
@@ -47,3 +62,73 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return save
+
+
+END, START = "<|endoftext|>", "<|startoftranscript|>"
+LANGUAGES = ("<|en|>", "<|es|>")
+SPECIAL = (START, *LANGUAGES, "<|translate|>", "<|transcribe|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>")
+
+
+@pytest.fixture
+def whisper(tmp_path: Path) -> Path:
+    """A Whisper that knows every byte and two languages, and whose sentences are short."""
+    torch.manual_seed(1)
+    letters = {letter: at for at, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    ends = dict.fromkeys(("unk_token", "bos_token", "eos_token", "pad_token"), END)
+    tokenizer = WhisperTokenizer(vocab=letters, merges=[], **ends, additional_special_tokens=list(SPECIAL))
+    code = {token: tokenizer.convert_tokens_to_ids(token) for token in (END, *SPECIAL)}
+    codes = {"bos_token_id": code[END], "eos_token_id": code[END], "pad_token_id": code[END]}
+    network = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=len(tokenizer) + 8,  # timestamps
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_ffn_dim=16,
+            num_mel_bins=8,
+            max_target_positions=40,
+            init_std=0.5,
+            suppress_tokens=None,
+            begin_suppress_tokens=None,
+            decoder_start_token_id=code[START],
+            **codes,
+        )
+    )
+    network.generation_config = GenerationConfig(
+        decoder_start_token_id=code[START],
+        is_multilingual=True,
+        lang_to_id={language: code[language] for language in LANGUAGES},
+        task_to_id={"transcribe": code["<|transcribe|>"], "translate": code["<|translate|>"]},
+        no_timestamps_token_id=code["<|notimestamps|>"],
+        **codes,
+    )
+    for each in (network, tokenizer, WhisperFeatureExtractor(feature_size=8)):
+        each.save_pretrained(tmp_path / "whisper")
+    return tmp_path / "whisper"
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    """A BERT that reads letters, with its head of pre-training on top, as it is published."""
+    torch.manual_seed(2)
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"))
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+    )
+    for each in (BertForMaskedLM(config), tokenizer):
+        each.save_pretrained(folder)
+    return folder
