@@ -17,7 +17,6 @@ from services.emotion.features.feature import Array, Feature, FeatureError
 from services.training.audio import Band, fingerprint, heard, place
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
-from services.training.evaluate import Tick
 from services.training.store import (
     Rows,
     Store,
@@ -32,7 +31,7 @@ from services.training.store import (
 )
 
 #: announces (what, how many steps) and returns what to call after each step
-Progress = Callable[[str, int], Tick]
+Progress = Callable[[str, int], Callable[[], None]]
 
 HEARD = "1"  #: a change of what `audio.heard` gives for the same recording is a new number
 BATCH = 32  #: windows that are described, and written, at a time

@@ -81,6 +81,17 @@ def test_the_version_is_the_checksum_of_the_files(saved: Saved) -> None:
         SelfSupervised("wav2vec2", Model(str(folder), sha256="0" * 64))
 
 
+def test_a_head_can_be_trained_on_the_frames_and_the_encoder_stays_as_it_is(saved: Saved) -> None:
+    feature = opened(saved("wavlm"))
+    before = {name: values.clone() for name, values in feature.network.state_dict().items()}
+    head = torch.nn.Linear(feature.values, 2)
+    for _, frames in feature.hidden([noise(4000), noise(700)]):
+        head(frames.mean(dim=(0, 1))).sum().backward()
+    assert head.weight.grad is not None
+    assert all(weight.grad is None for weight in feature.network.parameters())
+    assert all(torch.equal(values, before[name]) for name, values in feature.network.state_dict().items())
+
+
 def test_weights_that_do_not_fit_the_config_are_named(saved: Saved) -> None:
     folder = saved("wav2vec2")
     weights = load_file(folder / "model.safetensors")
@@ -116,7 +127,7 @@ def test_a_config_that_makes_no_network_is_told_in_one_line(saved: Saved, change
     folder = saved("wavlm")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(FeatureError, match="wavlm: cannot be loaded") as refused:
+    with pytest.raises(FeatureError, match="wavlm: WavLMModel cannot be loaded") as refused:
         opened(folder)
     assert "\n" not in str(refused.value)
 
@@ -125,7 +136,7 @@ def test_damaged_weights_are_named(saved: Saved) -> None:
     folder = saved("wavlm")
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FeatureError, match=r"wavlm: cannot be loaded|model\.safetensors: damaged"):
+    with pytest.raises(FeatureError, match=r"wavlm: WavLMModel cannot be loaded|model\.safetensors: damaged"):
         opened(folder)
 
 
