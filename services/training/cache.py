@@ -127,10 +127,8 @@ def _vectors(feature: Feature, windows: Heard, segments: Sequence[Segment]) -> A
         return feature.vectors(samples)
     except (CorpusError, FeatureError) as error:
         if len(segments) == 1:
-            told = (
-                str(error) if isinstance(error, CorpusError) else f"{place(windows.recordings, segments[0])}: {error}"
-            )
-            raise CorpusError(told) from error
+            where = "" if isinstance(error, CorpusError) else f"{place(windows.recordings, segments[0])}: "
+            raise CorpusError(f"{where}{error}") from error
     return _one_by_one(feature, windows, segments)
 
 

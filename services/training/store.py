@@ -109,7 +109,7 @@ def check_room(store: Store, size: int) -> None:
     free = shutil.disk_usage(store.folder).free
     if size > free:
         raise StoreError(
-            f"{store.folder}: {megabytes(size)} to write, {megabytes(free)} free; make room elsewhere on it"
+            f"{store.folder}: {megabytes(size)} to write, {megabytes(free)} free; make room, or name another folder"
         )
 
 

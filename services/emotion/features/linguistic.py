@@ -5,7 +5,6 @@ no error message.
 """
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from services.emotion.features.feature import Array, FeatureError
 from services.emotion.features.pretrained import load, part, tokenizer
 from services.emotion.features.sources import Model, pretrained
 
+VERSION = "1"  #: a change of what is computed with the same files is a new number
 BATCH = 8  #: transcripts that BERT reads at once; Whisper hears windows one by one
 
 
@@ -32,7 +32,7 @@ class Linguistic:
 
     def __init__(self, whisper: Model, bert: Model, device: str = "cpu", language: str = "") -> None:
         heard, read = pretrained(whisper), pretrained(bert)
-        self.version = sha256(f"{heard.sha256} {read.sha256} {language}".encode()).hexdigest()
+        self.version = f"{VERSION} {heard.sha256} {read.sha256} {language}".rstrip()
         self.whisper = load(WhisperForConditionalGeneration, heard, device)
         self.bert = load(BertModel, read, device)
         self._extract = part(WhisperFeatureExtractor, heard)

@@ -27,6 +27,14 @@ SILENCE = 1e-12  #: -120 dB
 _ALL = ("mean", "std", "max", "min", "skewness", "kurtosis")
 _SHAPE = ("mean", "std", "skewness", "kurtosis")
 _DURATION = ("mean", "std", "skewness", "kurtosis", "max", "min")
+_RATIOS = (
+    ("pause", "speech"),
+    ("pause", "unvoiced"),
+    ("unvoiced", "speech"),
+    ("voiced", "speech"),
+    ("voiced", "pause"),
+    ("unvoiced", "pause"),
+)
 
 
 def names() -> list[str]:
@@ -51,16 +59,6 @@ def names() -> list[str]:
     ]
 
 
-_RATIOS = (
-    ("pause", "speech"),
-    ("pause", "unvoiced"),
-    ("unvoiced", "speech"),
-    ("voiced", "speech"),
-    ("voiced", "pause"),
-    ("unvoiced", "pause"),
-)
-
-
 class Prosody:
     """The prosody features as a feature."""
 
@@ -73,7 +71,7 @@ class Prosody:
 
     def vectors(self, windows: Sequence[Array]) -> Array:
         """(n, 1, 103)."""
-        return np.stack([prosody(window) for window in windows])[:, None].astype(np.float32)
+        return np.array([prosody(window) for window in windows], np.float32).reshape(-1, 1, self.values)
 
 
 def prosody(window: Array) -> Floats:

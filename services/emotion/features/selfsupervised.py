@@ -7,17 +7,17 @@ first convolution is normalised over time (`feat_extract_norm` "group"), which a
 
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model, WavLMModel
 
 from services.emotion.features.feature import Array, FeatureError
-from services.emotion.features.pretrained import load
-from services.emotion.features.sources import Model, pretrained, read_json
+from services.emotion.features.pretrained import load, part
+from services.emotion.features.sources import Model, pretrained
 
 NETWORKS = {"wav2vec2": Wav2Vec2Model, "wavlm": WavLMModel}
+VERSION = "1"  #: a change of what is computed with the same files is a new number
 BATCH_S = 60  #: seconds of audio, padding included, that the encoder is given at once
 
 
@@ -27,9 +27,9 @@ class SelfSupervised:
     def __init__(self, name: str, model: Model, device: str = "cpu") -> None:
         files = pretrained(model)
         self.name = name
-        self.version = files.sha256
+        self.version = f"{VERSION} {files.sha256}"
         self.network = load(NETWORKS[name], files, device)
-        self._prepare = _preparation(files.folder / "preprocessor_config.json")
+        self._prepare = part(Wav2Vec2FeatureExtractor, files)
         self.rate = int(self._prepare.sampling_rate)
         self.layers = int(self.network.config.num_hidden_layers) + 1
         self.values = int(self.network.config.hidden_size)
@@ -98,11 +98,3 @@ def _batches(lengths: Sequence[int], padded: bool, budget: int) -> Iterator[list
         batch.append(at)
     if batch:
         yield batch
-
-
-def _preparation(path: Path) -> Wav2Vec2FeatureExtractor:
-    """How the network wants its samples, as its own config says."""
-    found = read_json(path)
-    return Wav2Vec2FeatureExtractor(
-        sampling_rate=found.get("sampling_rate", 16_000), do_normalize=found.get("do_normalize", True)
-    )

@@ -13,6 +13,7 @@ from services.emotion.features import fbank
 from services.emotion.features.feature import Array, FeatureError
 from services.emotion.features.sources import Model, onnx
 
+VERSION = "1"  #: a change of what is computed with the same file is a new number
 RATES = (8000, 16_000)
 
 
@@ -24,7 +25,7 @@ class XVector:
     def __init__(self, model: Model, device: str = "cpu") -> None:
         files = onnx(model)
         self._path = files.folder / files.names[0]
-        self.version = files.sha256
+        self.version = f"{VERSION} {files.sha256}"
         self._session = _session(self._path.read_bytes(), device, str(self._path))
         self.rate = self._rate()
         self._recipe, self._bands = self._input()

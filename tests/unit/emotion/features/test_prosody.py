@@ -185,6 +185,7 @@ def test_a_window_is_described_alike_in_any_batch() -> None:
     together = Prosody().vectors(windows)
     assert together.shape == (3, 1, 103)
     assert together.dtype == np.float32
+    assert Prosody().vectors([]).shape == (0, 1, 103)
     for at, window in enumerate(windows):
         assert np.array_equal(Prosody().vectors([window])[0], together[at])
 

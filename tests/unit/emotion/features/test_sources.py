@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -149,7 +151,11 @@ def test_an_onnx_file_is_named_itself_or_by_its_folder(tmp_path: Path) -> None:
         onnx(Model(str(tmp_path)))
 
 
-def test_hugging_faces_telemetry_is_off() -> None:
-    from huggingface_hub import constants  # noqa: PLC0415 - the others do without
-
-    assert constants.HF_HUB_DISABLE_TELEMETRY
+def test_hugging_faces_telemetry_is_off_wherever_a_feature_is_opened() -> None:
+    code = (
+        "from services.emotion.features import linguistic, registry, selfsupervised\n"
+        "from huggingface_hub import constants\n"
+        "print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["True"]
