@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertModel, BertTokenizer, WhisperTokenizer
 
 from services.emotion.features.feature import FeatureError
@@ -39,6 +40,18 @@ def test_a_vector_is_the_mean_of_berts_tokens_over_the_transcript(whisper: Path,
             hidden = network(**tokens, output_hidden_states=True).hidden_states
         assert tokens["input_ids"].shape[1] == (2, 7, 32)[at]
         np.testing.assert_allclose(found[at], [layer[0].mean(dim=0) for layer in hidden], atol=1e-5)
+
+
+def test_weights_as_older_releases_named_them_are_the_same(whisper: Path, bert: Path) -> None:
+    now = Understood(Model(str(whisper)), Model(str(bert))).vectors([noise(2)])
+    weights = load_file(bert / "model.safetensors")
+    for new, old in {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}.items():
+        for key in [key for key in weights if new in key]:
+            weights[key.replace(new, old)] = weights.pop(key)
+    weights["bert.embeddings.position_ids"] = torch.arange(32)[None]
+    weights["bert.pooler.dense.weight"] = torch.zeros(16, 16)
+    save_file(weights, bert / "model.safetensors", metadata={"format": "pt"})
+    assert np.array_equal(Understood(Model(str(whisper)), Model(str(bert))).vectors([noise(2)]), now)
 
 
 def test_a_window_is_described_alike_in_any_batch_and_any_order(whisper: Path, bert: Path) -> None:

@@ -63,6 +63,28 @@ def test_samples_are_normalised_where_the_models_config_says_so(saved: Saved) ->
     assert np.abs(plain - shifted).max() > 1e-3
 
 
+def test_weights_as_older_releases_named_them_are_the_same(saved: Saved) -> None:
+    folder = saved("wav2vec2")
+    now = opened(folder).vectors([noise(4000)])
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    weights = load_file(folder / "model.safetensors")
+    for new, old in names.items():
+        for key in [key for key in weights if new in key]:
+            weights[key.replace(new, old)] = weights.pop(key)
+    assert any(key.endswith("weight_g") for key in weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert np.array_equal(opened(folder).vectors([noise(4000)]), now)
+
+
+def test_weights_in_several_files_are_one_network(saved: Saved) -> None:
+    folder = saved("wavlm")
+    whole = opened(folder).vectors([noise(4000)])
+    WavLMModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="20KB")
+    (folder / "model.safetensors").unlink()
+    assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
+    assert np.array_equal(opened(folder).vectors([noise(4000)]), whole)
+
+
 def test_weights_in_halves_are_computed_with_in_float32(saved: Saved) -> None:
     folder = saved("wavlm")
     halves = {key: value.half() for key, value in load_file(folder / "model.safetensors").items()}
