@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from streams import topics, usecases
 from streams.adapters.inference import InferenceClient
+from streams.domain.schemes import Scheme
 from streams.domain.scoring import Served
 from streams.kafka.connection import connection
 from streams.kafka.deadletters import KafkaDeadLetters
@@ -94,9 +95,13 @@ class Parts:
         }
 
     def outcomes(self) -> Outcomes:
-        """Labels and escalations, by the rules of the installed use cases."""
+        """Labels, evolutions and escalations, by the schemes and rules of the installed use cases."""
         rules = {name: use_case.rules for name, use_case in self.use_cases.items()}
-        return Outcomes(self.database, rules, now)
+        return Outcomes(self.database, rules, self.schemes(), now)
+
+    def schemes(self) -> Mapping[str, Scheme]:
+        """The scheme of each installed use case."""
+        return {name: use_case.scheme for name, use_case in self.use_cases.items()}
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -128,8 +133,7 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
 
 def label(parts: Parts) -> LabelStage:
     """windows.v1 -> labels.v1."""
-    schemes = {name: use_case.scheme for name, use_case in parts.use_cases.items()}
-    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, schemes, parts.sender, parts.metrics, now)
+    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, parts.schemes(), parts.sender, parts.metrics, now)
 
 
 def escalate(parts: Parts) -> EscalateStage:

@@ -153,7 +153,7 @@ class OutcomeStore(Protocol):
         """The ids among these whose call is open under the window's `consent_seq` at its `spoken_at`."""
 
     async def record(self, labels: Sequence[Label]) -> Recorded:
-        """One transaction: the labels of open calls (first writer wins) and the escalations that follow from them.
+        """One transaction: the labels of open calls (first writer wins), their evolutions, and what is to be raised.
 
         Rules are evaluated over all stored labels of a call, so a batch that comes again changes nothing.
         """

@@ -46,8 +46,10 @@ def measure() -> list[Measure]:
 
 async def _measure(address: str) -> list[Measure]:
     database = Database(address, application="bench")
-    rules = {name: use_case.rules for name, use_case in usecases.load().items()}
-    outcomes = Outcomes(database, rules, lambda: datetime.now(UTC))
+    installed = usecases.load()
+    rules = {name: use_case.rules for name, use_case in installed.items()}
+    schemes = {name: use_case.scheme for name, use_case in installed.items()}
+    outcomes = Outcomes(database, rules, schemes, lambda: datetime.now(UTC))
     found: list[tuple[float, float, float]] = []
     for number in range(ROUNDS):
         batched = await _recorded(outcomes, await _waves(database), CALLS)

@@ -245,7 +245,7 @@ def _consent(found: Findings, expected: Mapping[str, Expected], seen: Seen) -> N
         if due.withdrawn_at is None:
             found.hold("I5 consent", not audited[call], "a call is on record as withdrawn that never was")
             continue
-        for table in ("calls", "labels", "escalations", "outbox"):
+        for table in ("calls", "labels", "evolutions", "escalations", "outbox"):
             left = sum(row["call"] == call for row in seen.rows[table])
             found.hold("I5 consent", not left, f"{left} rows of a withdrawn call in {table}")
         found.hold("I5 consent", audited[call] == 1, f"{audited[call]} audit rows of a withdrawal")

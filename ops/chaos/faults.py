@@ -226,7 +226,7 @@ async def lock_tables(breaking: Breaking) -> None:
     await breaking.pause(1, 3)
     url, seconds = breaking.site.settings.postgres.get_secret_value(), breaking.random.uniform(6, 14)
     if breaking.random.random() < 0.5:
-        table = breaking.random.choice(("calls", "call_state", "labels", "escalations", "outbox"))
+        table = breaking.random.choice(("calls", "call_state", "labels", "evolutions", "escalations", "outbox"))
         async with breaking.noted(f"{table} locked"), await psycopg.AsyncConnection.connect(url) as holder:
             await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
             await asyncio.sleep(seconds)

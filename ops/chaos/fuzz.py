@@ -121,8 +121,9 @@ class Rig:
         self.topics = MemoryTopics(now=lambda: self.now)
         letters, metrics = KafkaDeadLetters(self.topics), Metrics(CollectorRegistry())
         loaded = usecases.load()
-        store = MemoryOutcomes(self.tables, {name: each.rules for name, each in loaded.items()}, lambda: self.now)
         schemes = {name: each.scheme for name, each in loaded.items()}
+        rules = {name: each.rules for name, each in loaded.items()}
+        store = MemoryOutcomes(self.tables, rules, schemes, lambda: self.now)
         self.segment = Segment(
             epochs=(EPOCH,),
             use_cases=loaded.keys(),
@@ -209,6 +210,7 @@ class Rig:
         for call in [call for call, state in self.tables.states.items() if state.stored.closed]:
             del self.tables.states[call]
             self.tables.calls.pop(call, None)
+            self.tables.evolutions.pop(call, None)
 
 
 @dataclass(frozen=True, slots=True)

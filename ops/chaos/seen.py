@@ -18,7 +18,7 @@ from streams.topics import TOPICS
 
 Ends = Mapping[TopicPartition, int]
 Rows = Sequence[Mapping[str, Any]]
-TABLES = ("calls", "call_state", "labels", "escalations", "outbox", "audit", "committed")
+TABLES = ("calls", "call_state", "labels", "evolutions", "escalations", "outbox", "audit", "committed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
-"""Labels, escalations and outbox in memory: the twin of PostgreSQL as label, escalate and relay see it."""
+"""Labels, evolutions, escalations and outbox in memory: the twin of PostgreSQL as label, escalate and relay see it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from streams.adapters.memory_tables import MemoryTables, Queued
-from streams.domain import rules, scoring
+from streams.domain import evolution, rules, scoring
 from streams.domain.records import Escalation, Label, Purpose, Window
 from streams.domain.rules import Rule
+from streams.domain.schemes import Scheme
 from streams.ports import Recorded
 
 
@@ -17,6 +18,7 @@ class MemoryOutcomes:
 
     tables: MemoryTables
     rules: Mapping[str, Sequence[Rule]]
+    schemes: Mapping[str, Scheme]
     clock: Callable[[], datetime]
 
     async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
@@ -24,11 +26,13 @@ class MemoryOutcomes:
         return frozenset(window.id for window in windows if self._allowed(window))
 
     async def record(self, labels: Sequence[Label]) -> Recorded:
-        """The labels of open calls, first writer wins, and what the rules ask for then."""
+        """The labels of open calls, first writer wins, what they come to, and what the rules ask for then."""
         allowed = {label.window_id: label for label in reversed(labels) if self._allowed(label)}
         new = {id_: label for id_, label in allowed.items() if id_ not in self.tables.labels}
         self.tables.labels |= new
-        due = [escalation for call in sorted({label.call for label in new.values()}) for escalation in self._due(call)]
+        changed = sorted({label.call for label in new.values()})
+        self._evolve(changed)
+        due = [escalation for call in changed for escalation in self._due(call)]
         self.tables.escalations |= {escalation.id: escalation for escalation in due}
         self.tables.outbox += [Queued(escalation) for escalation in due]
         self.tables.audit += [("call.escalated", None, escalation.raised_at) for escalation in due]
@@ -65,11 +69,21 @@ class MemoryOutcomes:
             return False
         return scoring.allowed(record, call.consent_seq, call.consents[Purpose.ALERTING].expires_at)
 
+    def _evolve(self, calls: Sequence[str]) -> None:
+        for name in calls:
+            scheme = self.schemes.get(self.tables.calls[name].use_case)
+            means = evolution.meaning(scheme) if scheme else None
+            if means:
+                self.tables.evolutions[name] = evolution.evolution(self._labels(name), means)
+
+    def _labels(self, name: str) -> list[Label]:
+        return [label for label in self.tables.labels.values() if label.call == name]
+
     def _due(self, name: str) -> list[Escalation]:
         call = self.tables.calls[name]
         return rules.escalations(
             self.rules.get(call.use_case, ()),
-            [label for label in self.tables.labels.values() if label.call == name],
+            self._labels(name),
             {escalation.id for escalation in self.tables.escalations.values() if escalation.call == name},
             consent=scoring.told(call.consents[Purpose.ALERTING], call.notice),
             reference=call.reference,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from streams.domain.evolution import Evolution
 from streams.domain.records import Escalation, Label
 from streams.domain.retraction import retraction
 from streams.ports import Call, Stored
@@ -34,6 +35,7 @@ class MemoryTables:
     calls: dict[str, Call] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
+    evolutions: dict[str, Evolution] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
     outbox: list[Queued] = field(default_factory=list)
     audit: list[tuple[str, str | None, datetime]] = field(default_factory=list)  #: action, call, when
@@ -44,6 +46,7 @@ class MemoryTables:
         queued = [queued for queued in self.outbox if queued.escalation.call == call]
         unsent = {entry.escalation.id for entry in queued if not (entry.sent or entry.tried)}
         self.calls.pop(call, None)
+        self.evolutions.pop(call, None)
         for window_id in [label.window_id for label in self.labels.values() if label.call == call]:
             del self.labels[window_id]
         for escalation in raised:

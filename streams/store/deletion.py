@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streams.domain.records import Escalation
 from streams.domain.retraction import retraction
-from streams.store.tables import Closing, call_state, calls, escalations, labels, outbox
+from streams.store.tables import Closing, call_state, calls, escalations, evolutions, labels, outbox
 
 _GONE = (Closing.WITHDRAWN, Closing.ERASED)
 
@@ -23,6 +23,7 @@ class Deleted:
 
     calls: int = 0
     labels: int = 0
+    evolutions: int = 0
     escalations: int = 0
     outbox: int = 0
     retracted: int = 0
@@ -30,7 +31,7 @@ class Deleted:
     @property
     def rows(self) -> int:
         """Rows deleted, over all tables."""
-        return self.calls + self.labels + self.escalations + self.outbox
+        return self.calls + self.labels + self.evolutions + self.escalations + self.outbox
 
 
 async def delete_call(
@@ -45,13 +46,21 @@ async def delete_call(
     # Against an escalate stage at work on the call: from here on it finds no row and writes nothing.
     await connection.execute(select(calls.c.call).where(calls.c.call == call).with_for_update())
     labelled = await connection.execute(delete(labels).where(labels.c.call == call))
+    evolved = await connection.execute(delete(evolutions).where(evolutions.c.call == call))
     raised = await _take(connection, escalations, call)
     queued = await _take(connection, outbox, call)
     known = await connection.execute(delete(calls).where(calls.c.call == call))
     unsent = {row["escalation_id"] for row in queued if row["sent_at"] is None and row["tried_at"] is None}
     gone_out = [row for row in raised if row["id"] not in unsent]
     await _retract(connection, gone_out, {row["escalation_id"]: row["claimed_until"] for row in queued})
-    return Deleted(known.rowcount, labelled.rowcount, len(raised), len(queued), len(gone_out))
+    return Deleted(
+        calls=known.rowcount,
+        labels=labelled.rowcount,
+        evolutions=evolved.rowcount,
+        escalations=len(raised),
+        outbox=len(queued),
+        retracted=len(gone_out),
+    )
 
 
 async def _take(connection: AsyncConnection, table: Table, call: str) -> Sequence[RowMapping]:

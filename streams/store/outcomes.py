@@ -1,4 +1,4 @@
-"""Labels and escalations: consent, rows, rule, escalation, audit row and outbox row in one transaction."""
+"""Labels and escalations: consent, rows, evolution, rule, escalation, audit and outbox row in one transaction."""
 
 import logging
 from collections import defaultdict
@@ -7,32 +7,39 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Column, RowMapping, select, true
+from sqlalchemy import Column, RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from streams.domain import scoring, tail
+from streams.domain import evolution, scoring, tail
+from streams.domain.evolution import Meaning
 from streams.domain.records import Consent, Escalation, Label, Notice, Outcome, Purpose, Window
 from streams.domain.rules import Rule
+from streams.domain.schemes import Scheme
 from streams.ports import Recorded
 from streams.store import audit, tables
 from streams.store.audit import Action, Actor
 from streams.store.database import Database
+from streams.store.evolutions import evolve
+from streams.store.label_rows import all_labels, last_labels
 
 logger = logging.getLogger(__name__)
 
 _OPEN = (tables.calls.c.call, tables.calls.c.consent_seq, tables.calls.c.consent_expires_at)
 TAIL = 64  #: labelled windows before the new ones that decide, as long as they can tell
 _TIMES = {"spoken_at", "raised_at"}
-_LABEL = [column for column in tables.labels.c if column.name != "labelled_at"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """The `OutcomeStore` in PostgreSQL. `rules` are those of each use case; `clock` says when one is raised."""
+    """The `OutcomeStore` in PostgreSQL.
+
+    `rules` and `schemes` are those of each use case; `clock` says when an escalation is raised.
+    """
 
     database: Database
     rules: Mapping[str, Sequence[Rule]]
+    schemes: Mapping[str, Scheme]
     clock: Callable[[], datetime]
 
     async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
@@ -52,7 +59,9 @@ class Outcomes:
             rows = await _lock(connection, _calls(labels))
             allowed = [label for label in labels if _allowed(rows.get(label.call), label)]
             written = await _insert(connection, tables.labels.c.window_id, [_row(label) for label in allowed])
-            new = _new([label for label in allowed if label.window_id in written])
+            stored = [label for label in allowed if label.window_id in written]
+            await evolve(connection, stored, self._meanings(rows))
+            new = _new(stored)
             due = await self._due(connection, {call: rows[call] for call in sorted(new)}, new)
             raised = await _raise(connection, due)
             refused = {label.window_id for label in labels} - {label.window_id for label in allowed}
@@ -61,6 +70,12 @@ class Outcomes:
         if not labels:
             return Recorded(frozenset(), frozenset(), ())
         return await self.database.transaction(work)
+
+    def _meanings(self, calls: Mapping[str, RowMapping]) -> dict[str, Meaning]:
+        """How each call's classes are read; a call whose use case does not tell is missing."""
+        known = {name: evolution.meaning(scheme) for name, scheme in self.schemes.items()}
+        found = {call: known.get(row["use_case"]) for call, row in calls.items()}
+        return {call: means for call, means in found.items() if means is not None}
 
     async def _due(
         self, connection: AsyncConnection, calls: Mapping[str, RowMapping], new: Mapping[str, set[str]]
@@ -71,7 +86,7 @@ class Outcomes:
             lacking = sorted({row["use_case"] for row in calls.values()} - self.rules.keys())
             logger.warning("labels of use cases that are not installed: no rule applies", extra={"use_cases": lacking})
         limit, at = TAIL + max(map(len, new.values()), default=0), self.clock()
-        last, raised = await _last(connection, ruled, limit), await _raised(connection, ruled)
+        last, raised = await last_labels(connection, ruled, limit), await _raised(connection, ruled)
 
         def due(call: str, labels: Sequence[Label], *, whole: bool) -> list[Escalation] | None:
             row = ruled[call]
@@ -88,7 +103,7 @@ class Outcomes:
 
         found = {call: due(call, last[call], whole=len(last[call]) < limit) for call in ruled}
         unclear = [call for call, escalations in found.items() if escalations is None]
-        every = await _labels(connection, unclear)
+        every = await all_labels(connection, unclear)
         found |= {call: due(call, every[call], whole=True) for call in unclear}
         return [escalation for escalations in found.values() for escalation in escalations or ()]
 
@@ -130,28 +145,6 @@ async def _insert(
     first_writer = insert(key.table).on_conflict_do_nothing(index_elements=[key]).returning(key)
     inserted = await connection.execute(first_writer, sorted(rows, key=lambda row: str(row[key.name])))
     return frozenset(inserted.scalars())
-
-
-async def _last(connection: AsyncConnection, calls: Collection[str], limit: int) -> Mapping[str, list[Label]]:
-    """The last labelled windows of each call, oldest first."""
-    found: defaultdict[str, list[Label]] = defaultdict(list)
-    if calls:
-        known, table = tables.calls, tables.labels
-        own = select(*_LABEL).where(table.c.call == known.c.call, table.c.outcome == Outcome.LABELLED)
-        rows = own.order_by(table.c.start_ms.desc()).limit(limit).lateral()
-        asked = select(rows).join_from(known, rows, true()).where(known.c.call.in_(calls))
-        for row in await connection.execute(asked.order_by(rows.c.start_ms)):
-            found[row.call].append(msgspec.convert(row, Label, from_attributes=True))
-    return found
-
-
-async def _labels(connection: AsyncConnection, calls: Collection[str]) -> Mapping[str, list[Label]]:
-    found: defaultdict[str, list[Label]] = defaultdict(list)
-    if calls:
-        stored = select(*_LABEL).where(tables.labels.c.call.in_(calls)).order_by(tables.labels.c.start_ms)
-        for row in await connection.execute(stored):
-            found[row.call].append(msgspec.convert(row, Label, from_attributes=True))
-    return found
 
 
 async def _raised(connection: AsyncConnection, calls: Collection[str]) -> Mapping[str, set[str]]:

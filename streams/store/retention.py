@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from streams.store import audit
 from streams.store.audit import Action, Actor
 from streams.store.database import Database
-from streams.store.tables import attempts, call_state, calls, escalations, labels, outbox
+from streams.store.tables import attempts, call_state, calls, escalations, evolutions, labels, outbox
 from streams.topics import CALLS, LABELS
 
 #: Twice as long as a record of the call can be read again.
@@ -26,7 +26,7 @@ _CALLS = 100  #: with all that is said of them
 async def prune(database: Database, kept: timedelta) -> dict[str, int]:
     """Delete what is past its time, some rows a transaction; table -> rows deleted.
 
-    `kept`: how long a call's row, labels and escalations stay after the last that was saved of it.
+    `kept`: how long a call's row, labels, evolution and escalations stay after the last that was saved of it.
     """
     return {
         "calls": await _repeat(database, lambda connection: _expire(connection, kept), _CALLS),
@@ -51,7 +51,7 @@ async def _expire(connection: AsyncConnection, kept: timedelta) -> int:
     batch = due.limit(_CALLS).with_for_update(of=calls, skip_locked=True)
     expired = (await connection.execute(batch)).scalars().all()
     if expired:
-        for table in (labels, escalations, outbox, calls):
+        for table in (labels, evolutions, escalations, outbox, calls):
             await connection.execute(delete(table).where(table.c.call.in_(expired)))
         await audit.append(connection, Action.EXPIRED, Actor.RETENTION, detail={"calls": len(expired)})
     return len(expired)

@@ -1,9 +1,9 @@
 """The tables, as `migrations/` makes them.
 
 `call` is always a pseudonym: 64 hex digits, checked by the database, so that no raw id gets in by mistake.
-Rows are locked in the order `call_state`, `calls`, `labels`, `escalations`, `outbox`, and calls in the order
-of their pseudonyms; `audit` comes last of all, for its one lock is held until the commit. So no two transactions of
-ours wait for each other.
+Rows are locked in the order `call_state`, `calls`, `labels`, `evolutions`, `escalations`, `outbox`, and calls in
+the order of their pseudonyms; `audit` comes last of all, for its one lock is held until the commit. So no two
+transactions of ours wait for each other.
 """
 
 from collections.abc import Iterable
@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from streams.domain.evolution import Overall, Trend
 from streams.domain.records import Outcome, Role
 
 metadata = MetaData(
@@ -112,9 +113,10 @@ Index(None, call_state.c.partition, postgresql_where=call_state.c.closed.is_(Non
 Index(None, call_state.c.saved_at, postgresql_where=call_state.c.closed.is_not(None))
 
 
-def _call() -> Column[str]:
+def _call(*, primary_key: bool = False) -> Column[str]:
     """Tie a row to its call, which it cannot outlive."""
-    return Column("call", Text, ForeignKey("calls.call", ondelete="CASCADE"), nullable=False)
+    own = ForeignKey("calls.call", ondelete="CASCADE")
+    return Column("call", Text, own, primary_key=primary_key, nullable=False)
 
 
 #: One row a window; the first writer wins.
@@ -138,6 +140,24 @@ labels = Table(
     _one_of("outcome", Outcome),
 )
 Index(None, labels.c.call, labels.c.start_ms)
+
+#: What a call's labels come to, one row a call; written with them. See `streams.domain.evolution`.
+evolutions = Table(
+    "evolutions",
+    metadata,
+    _call(primary_key=True),
+    _json("readings", None),  # of every window of `labels`: the state of the fold
+    Column("windows", Integer, nullable=False),
+    Column("judged", Integer, nullable=False),
+    _json("thirds", None),  # of the media time -> judged, emotional and negative ms
+    Column("strongest_ms", BigInteger),  # where the strongest negative window begins; null: there is none
+    Column("strength", Integer, nullable=False),
+    Column("trend", Text, nullable=False),
+    Column("overall", Text, nullable=False),
+    _at("evolved_at", now=True),
+    _one_of("trend", Trend),
+    _one_of("overall", Overall),
+)
 
 #: What was raised; the first writer wins.
 escalations = Table(

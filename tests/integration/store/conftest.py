@@ -12,13 +12,16 @@ from sqlalchemy import insert, select, update
 
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_tables import MemoryTables, Queued
+from streams.domain.evolution import Meaning
 from streams.domain.records import Consent, Escalation, Label, Notice, Outcome, Purpose, Role
 from streams.ports import Call, CallStore, Checkpoint
 from streams.store import tables
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
+from streams.store.evolutions import evolve
 
 AT = datetime(2026, 11, 3, 12, tzinfo=UTC)
+MEANS = Meaning("category.binary", frozenset({"neutral"}), {"negative": 1.0}, {"excited": 1.0})
 GRANT = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=AT, expires_at=AT + timedelta(hours=1))
 
 
@@ -121,6 +124,7 @@ class PostgresWorld(Sample):
             rows = [msgspec.to_builtins(label, builtin_types=(datetime,)) for label in labels]
             if rows:
                 await connection.execute(insert(tables.labels), rows)
+                await evolve(connection, labels, {label.call: MEANS for label in labels})
             for each in escalations:
                 row = msgspec.to_builtins(each, builtin_types=(datetime,))
                 del row["retracted"]

@@ -116,6 +116,7 @@ PARTS = [
     ("call_state", "UPDATE"),
     ("call_state", "INSERT"),
     ("labels", "DELETE"),
+    ("evolutions", "DELETE"),
     ("escalations", "DELETE"),
     ("outbox", "DELETE"),
     ("calls", "DELETE"),
@@ -171,7 +172,7 @@ async def test_where_the_connection_dies_at_any_part_everything_is_deleted_in_th
     receipt = await erase(world.database, CALL_ID, EPOCHS, at=AT)
 
     assert receipt.erased
-    assert sum(part.deleted.rows for part in receipt.parts) == 1 + 1 + 2 + 2
+    assert sum(part.deleted.rows for part in receipt.parts) == 1 + 1 + 1 + 2 + 2
     assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
     assert [escalation.id for escalation in await world.queued()] == ["e1"]
     assert len(await world._rows(select(erasures))) == len(EPOCHS)

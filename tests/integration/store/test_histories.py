@@ -12,6 +12,7 @@ from unit.stages.histories import (
     HISTORIES,
     RULES,
     SCHEDULES,
+    SCHEMES,
     History,
     Say,
     Schedule,
@@ -50,7 +51,7 @@ class Run:
         database = Database(url, application="test")
         with psycopg.connect(url, autocommit=True) as self.eye, decoded() as self.chunks:
             self.stream = Stream(
-                self.told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock), self.chunks
+                self.told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, SCHEMES, clock), self.chunks
             )
             await work_off(self.stream, schedule, self.check)
             self.found = self.holding()
@@ -90,7 +91,7 @@ ANGRY = (Speak(14), Speak(16), Speak(16), Speak(16))
 
 def test_a_call_with_all_that_is_needed_is_in_every_table(migrated: str) -> None:
     run = Run(migrated, (Start(says=(Say(),)), (*ANGRY, Ended("completed"))), [(10, "judge record")])
-    assert run.found == {"calls", "call_state", "labels", "escalations", "outbox"}
+    assert run.found == {"calls", "call_state", "labels", "evolutions", "escalations", "outbox"}
 
 
 def test_of_a_withdrawn_call_nothing_is_left_but_tombstone_and_audit_row(migrated: str) -> None:
@@ -125,7 +126,9 @@ def test_a_call_that_is_closed_elsewhere_is_forgotten_by_the_worker_that_has_it_
     async def run() -> None:
         database = Database(migrated, application="test")
         with decoded() as chunks:
-            stream = Stream(told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, clock), chunks)
+            stream = Stream(
+                told, PostgresCalls(database), lambda clock: Outcomes(database, RULES, SCHEMES, clock), chunks
+            )
             await stream.hear(0, 40)
             await stream.judge()
             await stream.record()
@@ -146,7 +149,7 @@ def test_a_call_that_is_closed_elsewhere_is_forgotten_by_the_worker_that_has_it_
 
     asyncio.run(run())
     with psycopg.connect(migrated) as eye:
-        for table in ("calls", "labels", "escalations"):
+        for table in ("calls", "labels", "evolutions", "escalations"):
             assert eye.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table))).fetchall() == []
         closed = eye.execute("SELECT closed, state FROM call_state").fetchall()
     assert closed == [(how.partition(" ")[0], b"")]

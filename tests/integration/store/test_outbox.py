@@ -54,7 +54,7 @@ async def outbox(world: Any) -> Outbox:
 def of(world: Any) -> Any:
     if hasattr(world, "database"):
         return PostgresOutbox(world.database, lambda: world.AT)
-    return MemoryOutcomes(world.tables, {}, lambda: world.AT)
+    return MemoryOutcomes(world.tables, {}, {}, lambda: world.AT)
 
 
 async def test_what_is_queued_is_sent_once_and_complete(world: Any, outbox: Outbox, sent: Sent) -> None:

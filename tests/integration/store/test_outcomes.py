@@ -46,8 +46,8 @@ class Effects:
 
     def store(self, of: Mapping[str, Sequence[Rule]] = RULES) -> OutcomeStore:
         if hasattr(self.world, "database"):
-            return Outcomes(self.world.database, of, self.clock)
-        return MemoryOutcomes(self.world.tables, of, self.clock)
+            return Outcomes(self.world.database, of, {}, self.clock)
+        return MemoryOutcomes(self.world.tables, of, {}, self.clock)
 
     async def open(self, name: str | None = None, **changed: Any) -> None:
         name = name or self.world.CALL
@@ -310,7 +310,7 @@ async def test_a_long_call_raises_what_a_replay_of_all_of_it_would(
 ) -> None:
     monkeypatch.setattr(outcomes, "TAIL", 9)
     drawn = random.Random(seed)  # noqa: S311 - a seed makes a history that can be repeated
-    twin = MemoryOutcomes(MemoryTables(calls={effects.world.CALL: effects.world.call()}), RULES, effects.clock)
+    twin = MemoryOutcomes(MemoryTables(calls={effects.world.CALL: effects.world.call()}), RULES, {}, effects.clock)
     store = effects.store()
     await effects.open()
     rows = effects.call("".join(drawn.choices("H.a", (2, 5, 1), k=60)))

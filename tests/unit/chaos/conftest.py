@@ -121,6 +121,7 @@ def _rows(expected: Mapping[str, Expected]) -> dict[str, list[dict[str, Any]]]:
         "calls": [_call(due) for due in kept],
         "call_state": [_state(due) for due in expected.values()],
         "labels": [msgspec.to_builtins(label) for due in kept for label in due.labels],
+        "evolutions": [{"call": due.call} for due in kept],
         "committed": [{"window_id": label.window_id, "at": AT} for due in kept for label in due.labels],
         "escalations": [{"id": each.id, "call": each.call, "window_ids": list(each.window_ids)} for each in raised],
         "outbox": [{"call": each.call, "escalation_id": each.id, "sent_at": AT} for each in raised],

@@ -335,6 +335,7 @@ class Stream:
 
 
 RULES = {name: use_case.rules for name, use_case in usecases.load().items()}
+SCHEMES = {name: use_case.scheme for name, use_case in usecases.load().items()}
 
 #: How a history is worked off: records of the next batch, then what happens; used again from the start at its end.
 SCHEDULES = st.lists(

@@ -107,7 +107,7 @@ class Bench:
     @property
     def store(self) -> MemoryOutcomes:
         rules = {name: use_case.rules for name, use_case in usecases.load().items()}
-        return MemoryOutcomes(self.tables, rules, lambda: self.now)
+        return MemoryOutcomes(self.tables, rules, {"demo": EMODB}, lambda: self.now)
 
     @property
     def label(self) -> LabelStage:

@@ -7,6 +7,7 @@ from unit.stages.histories import (
     HISTORIES,
     RULES,
     SCHEDULES,
+    SCHEMES,
     History,
     Say,
     Schedule,
@@ -34,7 +35,7 @@ class Run:
             self.stream = Stream(
                 self.told,
                 MemoryCalls(self.tables),
-                lambda clock: MemoryOutcomes(self.tables, RULES, clock),
+                lambda clock: MemoryOutcomes(self.tables, RULES, SCHEMES, clock),
                 self.chunks,
             )
             asyncio.run(work_off(self.stream, schedule, self.check))
@@ -53,7 +54,7 @@ class Run:
     def check_gone(self) -> None:
         """Nothing but tombstone, audit row and what is to be retracted; nothing was heard or judged since."""
         tables, call = self.tables, self.stream.call
-        assert tables.calls == tables.labels == tables.escalations == {}
+        assert tables.calls == tables.labels == tables.evolutions == tables.escalations == {}
         assert tables.states[call].gone
         assert tables.states[call].stored.state == b""
         assert all(queued.escalation.retracted for queued in tables.outbox)
@@ -83,6 +84,7 @@ def test_a_call_with_all_that_is_needed_is_decoded_judged_and_raised() -> None:
     assert {run.told.audio[data] for data in run.chunks} == set(run.told.audio.values())
     assert len(run.tables.labels) >= 2
     assert run.tables.escalations
+    assert run.tables.evolutions[run.stream.call].windows == len(run.tables.labels)
 
 
 def test_a_grant_after_a_withdrawal_opens_nothing() -> None:
