@@ -14,7 +14,9 @@ from services.emotion.bundle import DEMO, Bundle, BundleError, load_bundle
 from services.inference.settings import InferenceSettings
 from services.plot import plot
 from services.recordings import open_recording
-from services.timeline import Timeline, episodes, timeline
+from services.timeline import Timeline, episodes, evolved, timeline
+from services.wording import told
+from streams.domain.evolution import Evolution
 from streams.domain.records import Label, Role
 from streams.domain.rules import Episode, likeliest
 from streams.domain.scoring import Served, fits
@@ -28,7 +30,7 @@ _DEMO_ONLY = "This bundle is for demonstrations: acted speech, wiring only. It m
 
 Recorded = Annotated[Path, typer.Argument(help="The recording: 8 to 48 kHz, PCM or G.711, 1 or 2 channels.")]
 Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent.")]
-Png = Annotated[Path | None, typer.Option(help="Also draw valence and arousal over time into this file.")]
+Png = Annotated[Path | None, typer.Option(help="Also draw valence, arousal and the call's evolution into this file.")]
 BundleAt = Annotated[Path | None, typer.Option("--bundle", help="Folder of the model; else as the use case asks.")]
 UseCaseName = Annotated[str, typer.Option(help="The use case whose rules say what would be escalated.")]
 UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML files; else UNDERTONE_USE_CASES.")]
@@ -54,12 +56,13 @@ def label(
     case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
     loaded = _fitting(load_bundle(bundle or _bundle_of(case)), case)
     found = _heard(file, channels, loaded, use_case)
-    raised = episodes(found, case)
-    Console().print(_table(found, raised), _summary(found, raised))
+    raised, evolution = episodes(found, case), evolved(found, case)
+    Console().print(_table(found, raised))
+    Console().print(_summary(found, raised, evolution))
     if loaded.manifest.limits.demo_only:
         Console(stderr=True).print(_DEMO_ONLY, style="yellow")
     if png is not None:
-        plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png)
+        plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png, evolution)
 
 
 def _bundle_of(case: UseCase) -> Path:
@@ -122,11 +125,12 @@ def _cell(row: Label, dimension: str) -> str:
     return "\n".join(f"{likeliest(classes)} {max(classes.values()):.0%}" for classes in heads)
 
 
-def _summary(found: Timeline, raised: list[tuple[str, Episode]]) -> str:
+def _summary(found: Timeline, raised: list[tuple[str, Episode]], evolution: Evolution | None) -> str:
     customer = found.fates[found.roles.index(Role.CUSTOMER)]
     scored = customer.get(Fate.WINDOW, 0) / 1000
     order = ", ".join(f"{number}: {role}" for number, role in enumerate(found.roles, 1))
-    return f"Channels {order}. Windows: {len(found.labels)}, {scored:.1f} s. Escalations: {len(raised)}."
+    counted = f"Channels {order}. Windows: {len(found.labels)}, {scored:.1f} s. Escalations: {len(raised)}."
+    return f"{counted}\n{told(evolution)}" if evolution else counted
 
 
 def _clock(ms: int) -> str:

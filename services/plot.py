@@ -1,13 +1,17 @@
-"""A timeline as a picture: the customer's valence and arousal over the call."""
+"""A timeline as a picture: what the models say of the customer's windows over the call, and what that comes to."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.timeline import Timeline
+from services.wording import told
+from streams.domain.evolution import Evolution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DIMENSIONS = ("valence", "arousal")
 
@@ -16,26 +20,72 @@ class PlotError(RuntimeError):
     """No picture can be drawn. One line: why, and the remedy."""
 
 
-def plot(found: Timeline, raised_ms: Sequence[int], path: Path) -> None:
-    """Write a PNG: for each window, how likely each class of the full heads is; a dashed line at each escalation."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra: the demo does without
-    except ImportError:
-        raise PlotError("a picture needs matplotlib: pip install 'undertone[plot]'") from None
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    figure.suptitle(f"{found.recording.path.name}: the customer's windows")
-    for axes, dimension in zip(figure.subplots(len(DIMENSIONS), sharex=True), DIMENSIONS, strict=True):
-        _draw(axes, found, f"{dimension}.full")
+def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolution | None = None) -> None:
+    """Write a PNG: for each window, how likely each class of the full heads is; a dashed line at each escalation.
+
+    Below it the share of emotional and of negative speech in each third of the call, where an `evolution` is given.
+    """
+    heads = [f"{dimension}.full" for dimension in DIMENSIONS]
+    title = f"{found.recording.path.name}: the customer's windows"
+    figure, axes = _figure(found, [*heads, *["share of speech"] * (evolution is not None)], title)
+    for each, head in zip(axes, heads, strict=False):
+        _draw(each, found, head)
+    if evolution is not None:
+        _draw_thirds(axes[-1], evolution)
+    for each in axes:
         for at_ms in raised_ms:
-            axes.axvline(at_ms / 1000, color="black", linestyle="--", label="escalation" * (at_ms == raised_ms[0]))
-        axes.set(ylabel=f"{dimension}: probability", ylim=(0, 1), xlim=(0, found.recording.duration_ms / 1000))
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.axes[-1].set_xlabel("seconds")
+            each.axvline(at_ms / 1000, color="black", linestyle="--", label="escalation" * (at_ms == raised_ms[0]))
+    _legends(axes)
     try:
         figure.savefig(path, format="png", dpi=120)
     except OSError as error:
         raise PlotError(f"{path}: cannot be written ({error.strerror}); choose another --png") from None
+
+
+def picture(found: Timeline, heads: Sequence[str], title: str) -> bytes:
+    """A PNG of what these heads say of each window, and nothing that is concluded from it."""
+    figure, axes = _figure(found, heads, title)
+    for each, head in zip(axes, heads, strict=True):
+        _draw(each, found, head)
+    _legends(axes)
+    written = BytesIO()
+    figure.savefig(written, format="png", dpi=100)
+    return written.getvalue()
+
+
+def _figure(found: Timeline, names: Sequence[str], title: str) -> "tuple[Figure, list[Axes]]":
+    """One row for each name, over the time of the recording."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an extra: the demo does without
+    except ImportError:
+        raise PlotError("a picture needs matplotlib: pip install 'undertone[plot]'") from None
+    figure = Figure(figsize=(12, 1 + 2 * len(names)), layout="constrained")
+    figure.suptitle(title)
+    axes = list(figure.subplots(len(names), sharex=True, squeeze=False)[:, 0])
+    for each, name in zip(axes, names, strict=True):
+        each.set(ylabel=name.removesuffix(".full"), ylim=(0, 1), xlim=(0, found.recording.duration_ms / 1000))
+    axes[-1].set_xlabel("seconds")
+    return figure, axes
+
+
+def _legends(axes: "Sequence[Axes]") -> None:
+    for each in axes:
+        if each.get_legend_handles_labels()[1]:
+            each.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def _draw_thirds(axes: "Axes", evolution: Evolution) -> None:
+    """Bars as wide as the thirds: how much of the judged speech is emotional; a line in each: how much is negative."""
+    for number, third in enumerate(third for third in evolution.thirds if third.judged_ms):
+        start, end = third.start_ms / 1000, third.end_ms / 1000
+        emotional, negative = third.emotional_ms / third.judged_ms, third.negative_ms / third.judged_ms
+        names = ("emotional", "negative") if number == 0 else ("", "")  # in the legend once
+        axes.bar(start, emotional, end - start, align="edge", color="#fee090", edgecolor="white", label=names[0])
+        axes.hlines(negative, start, end, color="#a50026", linewidth=4, label=names[1])
+    if evolution.strongest_ms is not None:
+        axes.plot(evolution.strongest_ms / 1000, 0.08, "^", color="#a50026", markersize=9, label="strongest begins")
+    axes.set(ylim=(-0.04, 1.04))
+    axes.set_title(told(evolution), fontsize="medium", loc="left")
 
 
 def _draw(axes: "Axes", found: Timeline, head: str) -> None:

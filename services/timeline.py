@@ -9,8 +9,9 @@ import numpy as np
 from services.emotion.bundle import Bundle
 from services.emotion.model import Judgements, judge, outcome_of
 from services.recordings import Recording, RecordingError, chunks
-from streams.domain import rules
+from streams.domain import evolution, rules
 from streams.domain.call import Listen
+from streams.domain.evolution import Evolution
 from streams.domain.privacy import window_id
 from streams.domain.records import Label, Role
 from streams.domain.rules import Episode
@@ -68,6 +69,12 @@ def check_roles(recording: Recording, roles: Sequence[Role]) -> None:
 def episodes(found: Timeline, use_case: UseCase) -> list[tuple[str, Episode]]:
     """The name of each rule that would raise an escalation, with the episode that it would raise it for."""
     return [(rule.name, episode) for rule in use_case.rules for episode in rules.episodes(rule, found.labels)]
+
+
+def evolved(found: Timeline, use_case: UseCase) -> Evolution | None:
+    """What the windows come to; None where the scheme does not tell what is neutral, negative and excited."""
+    means = evolution.meaning(use_case.scheme)
+    return evolution.evolution(found.labels, means) if means else None
 
 
 def spoken(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[Spoken]]]:

@@ -75,8 +75,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Third:
-    """Judged speech in one third of the call, and how much of it is emotional and negative, ms."""
+    """One third of the call: how much speech was judged in it, and how much of that is emotional and negative."""
 
+    start_ms: int
+    end_ms: int
     judged_ms: int
     emotional_ms: int
     negative_ms: int
@@ -200,6 +202,8 @@ def _thirds(readings: Sequence[Reading]) -> tuple[Third, Third, Third]:
 def _third(judged: Sequence[Reading], start_ms: int, end_ms: int) -> Third:
     inside = [(max(0, min(each.end_ms, end_ms) - max(each.start_ms, start_ms)), each) for each in judged]
     return Third(
+        start_ms=start_ms,
+        end_ms=end_ms,
         judged_ms=sum(ms for ms, _ in inside),
         emotional_ms=sum(ms for ms, reading in inside if reading.emotional),
         negative_ms=sum(ms for ms, reading in inside if reading.negative),

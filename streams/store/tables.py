@@ -149,7 +149,7 @@ evolutions = Table(
     _json("readings", None),  # of every window of `labels`: the state of the fold
     Column("windows", Integer, nullable=False),
     Column("judged", Integer, nullable=False),
-    _json("thirds", None),  # of the media time -> judged, emotional and negative ms
+    _json("thirds", None),  # of the media time, each with its judged, emotional and negative ms
     Column("strongest_ms", BigInteger),  # where the strongest negative window begins; null: there is none
     Column("strength", Integer, nullable=False),
     Column("trend", Text, nullable=False),

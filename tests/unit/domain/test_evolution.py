@@ -95,7 +95,11 @@ def test_windows_are_counted_and_those_without_a_judgement_apart() -> None:
 
 def test_a_window_across_the_border_of_two_thirds_counts_in_both_for_its_time() -> None:
     found = evolved("NE.a")  # 20 s: the first third ends 1,666 ms into the second window
-    assert found.thirds == (Third(6_666, 6_666, 5_000), Third(6_667, 3_334, 0), Third(1_667, 0, 0))
+    assert found.thirds == (
+        Third(0, 6_666, judged_ms=6_666, emotional_ms=6_666, negative_ms=5_000),
+        Third(6_666, 13_333, judged_ms=6_667, emotional_ms=3_334, negative_ms=0),
+        Third(13_333, 20_000, judged_ms=1_667, emotional_ms=0, negative_ms=0),
+    )
 
 
 def test_the_thirds_are_of_the_media_time_up_to_the_last_window_silence_included() -> None:

@@ -9,7 +9,7 @@ from services.cli import USER_ERROR, run
 from services.emotion.bundle import DEMO, Bundle, load_bundle
 from services.recordings import RecordingError, open_recording
 from services.standalone.samples import ANGRY, CALM
-from services.timeline import Timeline, episodes, timeline
+from services.timeline import Timeline, episodes, evolved, timeline
 from streams import usecases
 from streams.domain.records import Outcome, Role
 from streams.domain.windows import MAX_WINDOW_MS, MIN_WINDOW_MS, Fate
@@ -39,6 +39,15 @@ def test_the_angry_sample_would_escalate_once_and_the_calm_one_never(bundle: Bun
     demo = usecases.load()["demo"]
     raised = {path.stem: len(episodes(heard(path, bundle), demo)) for path in (ANGRY, CALM)}
     assert raised == {"angry": 1, "calm": 0}
+
+
+def test_the_angry_sample_gets_worse_and_the_calm_one_stays_neutral(bundle: Bundle) -> None:
+    demo = usecases.load()["demo"]
+    angry, calm = evolved(heard(ANGRY, bundle), demo), evolved(heard(CALM, bundle), demo)
+    assert angry
+    assert calm
+    assert (angry.overall, angry.trend, angry.strongest_ms is None) == ("emotional", "worse", False)
+    assert (calm.overall, calm.trend, calm.strongest_ms is None) == ("neutral", "steady", True)
 
 
 @pytest.mark.parametrize("path", [ANGRY, CALM], ids=["angry", "calm"])
@@ -98,13 +107,16 @@ def test_the_command_shows_a_row_a_window_and_draws_a_picture(
     shown = capsys.readouterr().out
     assert "Windows: 6" in shown
     assert "Escalations: 1" in shown
+    assert "Generally emotional, trend worse: by third" in shown
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(tmp_path / "hush.wav", np.zeros((16_000, 2), np.int16), 8000)
     assert run(["label", str(tmp_path / "hush.wav"), "--png", str(tmp_path / "hush.png")]) == 0
-    assert "Windows: 0" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Windows: 0" in shown
+    assert "Generally unclear, trend unclear: by third -, -, - % emotional" in shown
 
 
 @pytest.mark.parametrize(
