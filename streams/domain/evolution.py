@@ -23,7 +23,6 @@ STEADY_PERCENT = 20  #: points between the first and the last third, up to which
 STRONGEST = 1000
 
 #: What the annotators' raw labels and the usual names of classes mean; see `meaning`.
-NEUTRAL = frozenset({"neutral", "calm"})
 VALENCE = MappingProxyType({"very negative": -2, "negative": -1, "neutral": 0, "positive": 1, "very positive": 2})
 AROUSAL = MappingProxyType({"neutral": 0, "slightly excited": 1, "excited": 2, "very excited": 3})
 
@@ -150,10 +149,9 @@ def fold(state: State, labels: Iterable[Label], means: Meaning) -> State:
 
 def _neutral(category: Dimension) -> tuple[str, frozenset[str]]:
     """The head that tells emotional from neutral, and its classes that are neutral."""
-    full = frozenset(name for name, raw in category.classes.items() if name in NEUTRAL or NEUTRAL.issuperset(raw))
     if not category.binary:
-        return "category.full", full
-    return "category.binary", frozenset(name for name, held in category.binary.items() if full.intersection(held))
+        return "category.full", frozenset({category.neutral} & category.classes.keys())
+    return "category.binary", frozenset(name for name, held in category.binary.items() if category.neutral in held)
 
 
 def _weights(dimension: Dimension, menu: Mapping[str, int], *, sign: int) -> dict[str, float]:

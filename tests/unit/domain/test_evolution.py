@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain import evolution, schemes
+from streams.domain import evolution
 from streams.domain.evolution import Meaning, Overall, State, Third, Trend
 from streams.domain.privacy import window_id
 from streams.domain.records import Heads, Label, Outcome, Role
@@ -147,11 +147,11 @@ def test_what_the_classes_of_the_built_in_schemes_mean(
     assert means(scheme) == Meaning(head, frozenset(neutral), negative, excited)
 
 
-def test_a_sites_own_names_are_read_by_the_raw_labels_merged_in_them() -> None:
+def test_a_sites_own_names_are_read_by_its_neutral_class_and_the_raw_labels_merged_in_the_others() -> None:
     site = Scheme(
         "cobros",
         {
-            "category": Dimension({"tranquilo": ("calm",), "enfadado": ("annoyed", "angry")}, {}),
+            "category": Dimension({"tranquilo": ("calm",), "enfadado": ("annoyed", "angry")}, {}, neutral="tranquilo"),
             "valence": Dimension({"malo": ("negative", "very negative"), "otro": ("neutral", "positive")}, {}),
             "arousal": Dimension({"quieto": ("neutral",), "vivo": ("slightly excited", "excited")}, {}),
         },
@@ -235,7 +235,3 @@ def test_a_call_told_backwards_has_the_opposite_trend(timeline: str) -> None:
     there, back = evolved(timeline), evolved(timeline[::-1])
     assert back.trend == opposite.get(there.trend, there.trend)
     assert back.overall == there.overall
-
-
-def test_every_built_in_scheme_is_told() -> None:
-    assert all(evolution.meaning(scheme) for scheme in schemes.BUILT_IN.values())
