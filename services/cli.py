@@ -39,6 +39,7 @@ COMMANDS = {
         "services.training.commands.corpus",
         "Prepare calls for annotators, import what they say, check it and count it.",
     ),
+    "study": ("services.study_command", "Let a listener and a reader judge the same calls, and compare what they say."),
     "train": (
         "services.training.commands.train",
         "Train a bundle on acted speech in telephone band, scored on speakers that it never heard.",

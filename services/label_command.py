@@ -26,7 +26,7 @@ from streams.usecases import UseCase
 
 app = typer.Typer()
 
-_DEMO_ONLY = "This bundle is for demonstrations: acted speech, wiring only. It must not score real customers."
+DEMO_ONLY = "This bundle is for demonstrations: acted speech, wiring only. It must not score real customers."
 
 Recorded = Annotated[Path, typer.Argument(help="The recording: 8 to 48 kHz, PCM or G.711, 1 or 2 channels.")]
 Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent.")]
@@ -54,15 +54,20 @@ def label(
     Example: undertone label call.wav --channels agent,customer --png call.png
     """
     case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
-    loaded = _fitting(load_bundle(bundle or _bundle_of(case)), case)
+    loaded = fitting_bundle(bundle, case)
     found = _heard(file, channels, loaded, use_case)
     raised, evolution = episodes(found, case), evolved(found, case)
     Console().print(_table(found, raised))
     Console().print(_summary(found, raised, evolution))
     if loaded.manifest.limits.demo_only:
-        Console(stderr=True).print(_DEMO_ONLY, style="yellow")
+        Console(stderr=True).print(DEMO_ONLY, style="yellow")
     if png is not None:
         plot(found, sorted({episode.hits[-1].end_ms for _, episode in raised}), png, evolution)
+
+
+def fitting_bundle(folder: Path | None, case: UseCase) -> Bundle:
+    """The bundle in this folder, else the one that the use case asks for. Raises BundleError where it does not fit."""
+    return _fitting(load_bundle(folder or _bundle_of(case)), case)
 
 
 def _bundle_of(case: UseCase) -> Path:

@@ -27,7 +27,8 @@ def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolu
     """
     heads = [f"{dimension}.full" for dimension in DIMENSIONS]
     title = f"{found.recording.path.name}: the customer's windows"
-    figure, axes = _figure(found, [*heads, *["share of speech"] * (evolution is not None)], title)
+    names = [*DIMENSIONS, *["share of speech"] * (evolution is not None)]
+    figure, axes = _figure(found, names, title, row_in=2)
     for each, head in zip(axes, heads, strict=False):
         _draw(each, found, head)
     if evolution is not None:
@@ -44,7 +45,7 @@ def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolu
 
 def picture(found: Timeline, heads: Sequence[str], title: str) -> bytes:
     """A PNG of what these heads say of each window, and nothing that is concluded from it."""
-    figure, axes = _figure(found, heads, title)
+    figure, axes = _figure(found, heads, title, row_in=1.4)
     for each, head in zip(axes, heads, strict=True):
         _draw(each, found, head)
     _legends(axes)
@@ -53,17 +54,17 @@ def picture(found: Timeline, heads: Sequence[str], title: str) -> bytes:
     return written.getvalue()
 
 
-def _figure(found: Timeline, names: Sequence[str], title: str) -> "tuple[Figure, list[Axes]]":
-    """One row for each name, over the time of the recording."""
+def _figure(found: Timeline, names: Sequence[str], title: str, *, row_in: float) -> "tuple[Figure, list[Axes]]":
+    """One row for each name, `row_in` inches high, over the time of the recording."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra: the demo does without
     except ImportError:
         raise PlotError("a picture needs matplotlib: pip install 'undertone[plot]'") from None
-    figure = Figure(figsize=(12, 1 + 2 * len(names)), layout="constrained")
+    figure = Figure(figsize=(12, 1 + row_in * len(names)), layout="constrained")
     figure.suptitle(title)
     axes = list(figure.subplots(len(names), sharex=True, squeeze=False)[:, 0])
     for each, name in zip(axes, names, strict=True):
-        each.set(ylabel=name.removesuffix(".full"), ylim=(0, 1), xlim=(0, found.recording.duration_ms / 1000))
+        each.set(ylabel=name, ylim=(0, 1), xlim=(0, found.recording.duration_ms / 1000))
     axes[-1].set_xlabel("seconds")
     return figure, axes
 
