@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -157,7 +158,7 @@ def _table(found: Sequence[Agreement]) -> Table:
     table = Table("", "agree", "share [exact 95 %]", "Cohen's kappa", title="The listener and the reader")
     for each in found:
         share = f"{each.share.value:.0%} [{each.share.low:.0%}, {each.share.high:.0%}]"
-        kappa = "-" if each.kappa is None else f"{each.kappa:.2f}"
+        kappa = "-" if isnan(each.kappa) else f"{each.kappa:.2f}"
         table.add_row(each.question, f"{each.matched} of {each.calls}", share, kappa)
     return table
 

@@ -1,12 +1,12 @@
 """The subjective study: how far a listener and a reader agree on what calls are like (the paper, section 3.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scipy.stats import binomtest
-from sklearn.metrics import cohen_kappa_score
 
+from services.training.corpora.statistics import kappa
 from services.training.corpora.tables import Row, read_table, write_table
 from services.training.errors import TrainingError
 from streams.domain.evolution import Evolution, Overall, Trend
@@ -47,7 +47,7 @@ class Agreement:
     matched: int
     calls: int
     share: Interval
-    kappa: float | None  #: Cohen's; None where both gave one and the same answer to all calls: nothing is expected then
+    kappa: float  #: Cohen's; nan where both gave one and the same answer to all calls: it then says nothing
     differences: tuple[Difference, ...]
 
 
@@ -72,11 +72,6 @@ def exact(matched: int, calls: int) -> Interval:
     """The share of a binomial count with its exact 95 % interval (Clopper and Pearson 1934)."""
     found = binomtest(matched, calls).proportion_ci(confidence_level=0.95, method="exact")
     return Interval(matched / calls, float(found.low), float(found.high))
-
-
-def kappa(one: Sequence[str], other: Sequence[str]) -> float | None:
-    """Cohen's kappa (1960); None where both say one and the same of everything."""
-    return None if len({*one, *other}) == 1 else float(cohen_kappa_score(one, other))
 
 
 def read_forms(listener: Path, reader: Path) -> tuple[dict[str, Answers], dict[str, Answers]]:

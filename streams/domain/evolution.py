@@ -26,6 +26,8 @@ STRONGEST = 1000
 VALENCE = MappingProxyType({"very negative": -2, "negative": -1, "neutral": 0, "positive": 1, "very positive": 2})
 AROUSAL = MappingProxyType({"neutral": 0, "slightly excited": 1, "excited": 2, "very excited": 3})
 
+_VALENCE, _AROUSAL = "valence.full", "arousal.full"
+
 
 class Overall(StrEnum):
     """What a call is like as a whole."""
@@ -167,21 +169,19 @@ def _degree(name: str, raw: Sequence[str], menu: Mapping[str, int]) -> int:
 
 
 def _read(label: Label, means: Meaning) -> Reading:
-    heads = label.heads
-    needed = (means.head, "valence.full", "arousal.full")
+    said = {head: likeliest(shares) for head, shares in label.heads.items() if shares}
     # Labels of an older scheme may lack a head: to this one they say nothing.
-    if label.outcome is not Outcome.LABELLED or not all(heads.get(head) for head in needed):
+    if label.outcome is not Outcome.LABELLED or not {means.head, _VALENCE, _AROUSAL} <= said.keys():
         return Reading(label.start_ms, label.end_ms, judged=False, emotional=False, negative=False, strength=0)
-    emotional = likeliest(heads[means.head]) not in means.neutral
-    negative = likeliest(heads["valence.full"]) in means.negative
-    strength = _strength(heads, means) if emotional and negative else 0
+    emotional, negative = said[means.head] not in means.neutral, said[_VALENCE] in means.negative
+    strength = _strength(label.heads, means) if emotional and negative else 0
     return Reading(label.start_ms, label.end_ms, judged=True, emotional=emotional, negative=negative, strength=strength)
 
 
 def _strength(heads: Heads, means: Meaning) -> int:
     """How negative times how excited the window is expected to be."""
-    negative = _expected(heads["valence.full"], means.negative)
-    return round(STRONGEST * negative * _expected(heads["arousal.full"], means.excited))
+    negative, excited = _expected(heads[_VALENCE], means.negative), _expected(heads[_AROUSAL], means.excited)
+    return round(STRONGEST * negative * excited)
 
 
 def _expected(probabilities: Mapping[str, float], weights: Mapping[str, float]) -> float:

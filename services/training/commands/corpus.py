@@ -28,6 +28,7 @@ from services.training.corpora.sound import hear
 from services.training.corpora.tables import check_new, refuse
 from services.training.errors import CorpusError
 from services.training.harmonise import harmonise
+from services.training.select_command import select
 from streams.domain.privacy import Epoch, epoch_at
 from streams.domain.schemes import Scheme
 from streams.settings import Settings
@@ -243,6 +244,9 @@ def statistics(folder: Folder, scheme: SchemeName = None, *, markdown: Markdown 
         markdown.write_text("\n".join(grid.markdown() for grid in found), encoding="utf-8")
     if png is not None:
         draw(read, chosen, png)
+
+
+app.command()(select)
 
 
 def _read(kind: Kind, source: Path, menu: Menu | None) -> Found:

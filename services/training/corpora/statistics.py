@@ -110,10 +110,10 @@ def _agreement(name: str, one: str, other: str, left: Mapping[str, str], right: 
     first, second = [left[segment] for segment in both], [right[segment] for segment in both]
     same = sum(a == b for a, b in zip(first, second, strict=True)) / len(both)
     (commonest, count), *_ = sorted(Counter(first + second).items(), key=lambda each: (-each[1], each[0]))
-    return Agreement(name, one, other, len(both), same, _kappa(first, second), commonest, count / (2 * len(both)))
+    return Agreement(name, one, other, len(both), same, kappa(first, second), commonest, count / (2 * len(both)))
 
 
-def _kappa(first: Sequence[str], second: Sequence[str]) -> float:
+def kappa(first: Sequence[str], second: Sequence[str]) -> float:
     """Cohen's kappa (1960), nan where there is but one label: it then says nothing."""
     return float(cohen_kappa_score(first, second)) if len({*first, *second}) > 1 else nan
 
