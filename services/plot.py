@@ -20,7 +20,7 @@ class PlotError(RuntimeError):
     """No picture can be drawn. One line: why, and the remedy."""
 
 
-def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolution | None = None) -> None:
+def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolution | None) -> None:
     """Write a PNG: for each window, how likely each class of the full heads is; a dashed line at each escalation.
 
     Below it the share of emotional and of negative speech in each third of the call, where an `evolution` is given.

@@ -18,6 +18,7 @@ from services.label_command import DEMO_ONLY, BundleAt, Channels, UseCaseName, U
 from services.recordings import Recording, RecordingError, open_recording
 from services.study_folder import write_study
 from services.timeline import Timeline, check_roles, timeline
+from services.training.corpora.tables import check_new
 from services.training.study import Agreement, StudyError, compare, read_forms
 from streams.domain.evolution import meaning
 from streams.domain.records import Role
@@ -62,8 +63,7 @@ def prepare(
             f"--use-case {use_case}: scheme {case.scheme.name!r} does not tell which category is neutral and which"
             " classes of valence and arousal are negative and excited; merge them from the annotators' menu"
         )
-    if out.exists():
-        raise StudyError(f"{out}: is there already; name a new folder, or remove it")
+    check_new(out)
     loaded = fitting_bundle(bundle, case)
     heard = _heard(shuffled(_opened(_files(calls), channels), seed), channels, loaded, use_case)
     write_study(out, heard, case)

@@ -1,13 +1,11 @@
 """A study on disk: a folder for the listener, one for the reader, and what neither of them may see."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 
 from services.plot import picture
 from services.timeline import Timeline, evolved
-from services.training.corpora.tables import write_table
+from services.training.corpora.tables import new_folder, write_table
 from services.training.study import automatic, write_form
 from services.training.study_forms import Call, listener_form, reader_form
 from streams.domain.records import Role
@@ -18,13 +16,8 @@ _SIDES = ("left", "right")
 
 def write_study(out: Path, heard: Sequence[Timeline], case: UseCase) -> None:
     """Write the study of these calls, in this order, into a new folder; it is there as a whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        _write(made, heard, case)
-        made.replace(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with new_folder(out) as folder:
+        _write(folder, heard, case)
 
 
 def _write(folder: Path, heard: Sequence[Timeline], case: UseCase) -> None:

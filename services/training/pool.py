@@ -77,10 +77,15 @@ def hear_pool(
     )
 
 
-def write_list(path: Path, corpus: Corpus, segments: Iterable[Segment]) -> None:
-    """A manifest of these segments in this order, for annotators to fill in. CorpusError where the file is there."""
+def check_unwritten(path: Path) -> None:
+    """Refuse a list that annotators may have at hand (CorpusError)."""
     if path.exists():
         raise CorpusError(f"{path}: is there already, filled in perhaps; name a new file")
+
+
+def write_list(path: Path, corpus: Corpus, segments: Iterable[Segment]) -> None:
+    """A manifest of these segments in this order, for annotators to fill in. CorpusError where the file is there."""
+    check_unwritten(path)
     write_table(path, COLUMNS, [_line(segment, corpus.recordings, path.parent) for segment in segments])
 
 

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from services.emotion.bundle import load_bundle
 from services.training.corpora.folder import read_corpus
-from services.training.pool import hear_pool, unannotated, write_list
+from services.training.pool import check_unwritten, hear_pool, unannotated, write_list
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a corpus; segments that are annotated already are left out.")]
 Out = Annotated[Path, typer.Argument(help="New CSV file for the annotators: a manifest, the most uncertain first.")]
@@ -30,6 +30,7 @@ def select(folder: Folder, out: Out, *, bundle: BundleAt, budget: Budget = 100, 
     """
     from services.training.select import select as choose  # noqa: PLC0415 - scikit-learn is an extra
 
+    check_unwritten(out)
     corpus, loaded = read_corpus(folder), load_bundle(bundle)
     left = unannotated(corpus)
     console = Console(stderr=True)

@@ -83,7 +83,7 @@ def test_annotators_fill_in_a_manifest_that_is_read_back_with_the_same_segments(
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    back = read_manifest(table)
+    back = read_manifest(table).corpus
     own = ("start_ms", "end_ms", "speaker", "conversation", "channel", "language")
     assert [[getattr(each, name) for name in own] for each in back.segments] == [
         [getattr(each, name) for name in own] for each in chosen
