@@ -7,14 +7,17 @@ from numpy.typing import NDArray
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from services.emotion.heads import Heads, softmax, standardised
+from services.emotion.heads import Heads, rbf, softmax, standardised
 from services.training.errors import SchemeError
+from services.training.harmonise import NONE
 from streams.domain.schemes import Scheme, class_of
 
 Vectors = NDArray[np.float32]
-Targets = Mapping[str, NDArray[np.int64]]  #: head -> (windows,) index of the class
+Targets = Mapping[str, NDArray[np.int64]]  #: head -> (windows,) index of the class, or NONE
+Packed = tuple[NDArray[np.float64], NDArray[np.float64]]  #: (windows, classes) coefficients, (classes,) intercepts
 Scores = Mapping[str, NDArray[np.float64]]  #: head -> (windows, classes)
 
+KERNEL_BYTES = 4 << 30  #: 23,000 windows; a larger kernel is not made, each machine asks for its rows as it goes
 SHARPNESS = np.geomspace(0.1, 20, 400)
 
 
@@ -48,14 +51,19 @@ def machine(gamma: float) -> OneVsRestClassifier:
 
 
 def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
-    """Every head's machines on (windows, values); one scaler and one gamma, so that all share one kernel."""
+    """Every head's machines on (windows, values); one scaler and one gamma, so that all share one kernel.
+
+    The scaler sees every window, a head's machines those that have a class under it.
+    """
     _check_complete(scheme, wanted)
     mean, spread = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
     scale = np.where(spread > 0, spread, 1.0)
     points = standardised(vectors, mean, scale)
     gamma = 1 / points.shape[1]
-    packed = [_pack(machine(gamma).fit(points.astype(np.float64), wanted[head]), len(points)) for head in wanted]
-    dual = np.hstack([columns for columns, _ in packed])  # (windows, columns)
+    packed: dict[str, Packed] = {}
+    for known, heads in _alike(wanted):
+        packed |= _fit(points, known, {head: wanted[head] for head in heads}, gamma)
+    dual = np.hstack([packed[head][0] for head in scheme.heads()])  # (windows, columns)
     used = np.flatnonzero(dual.any(axis=1))
     return Heads(
         classes=scheme.heads(),
@@ -63,7 +71,7 @@ def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
         scale=scale,
         support=points[used],
         dual=dual[used],
-        intercept=np.concatenate([intercepts for _, intercepts in packed]),
+        intercept=np.concatenate([packed[head][1] for head in scheme.heads()]),
         sharpness=np.ones(len(packed)),
         gamma=gamma,
     )
@@ -76,11 +84,33 @@ def _check_complete(scheme: Scheme, wanted: Targets) -> None:
             raise SchemeError(f"head {head}: a class needs recordings of three speakers or more: {', '.join(absent)}")
 
 
-def _pack(fitted: OneVsRestClassifier, windows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(windows, classes) coefficients and (classes,) intercepts; a lone machine is mirrored into two columns."""
+def _alike(wanted: Targets) -> list[tuple[NDArray[np.int64], list[str]]]:
+    """Windows that have a class, and the heads under which it is just these that do."""
+    groups: dict[bytes, tuple[NDArray[np.int64], list[str]]] = {}
+    for head, classes in wanted.items():
+        known = np.flatnonzero(classes != NONE)
+        groups.setdefault(known.tobytes(), (known, []))[1].append(head)
+    return list(groups.values())
+
+
+def _fit(points: Vectors, known: NDArray[np.int64], wanted: Targets, gamma: float) -> dict[str, Packed]:
+    """The machines of heads that are fitted on the same windows. Their kernel is made once and gone on return."""
+    chosen = points[known].astype(np.float64)
+    if len(known) ** 2 * 8 > KERNEL_BYTES:
+        made, given = machine(gamma), chosen
+    else:
+        made, given = machine(gamma).set_params(estimator__kernel="precomputed"), rbf(chosen, chosen, gamma)
+    return {head: pack(made.fit(given, wanted[head][known]), known, len(points)) for head in wanted}
+
+
+def pack(fitted: OneVsRestClassifier, known: NDArray[np.int64], windows: int) -> Packed:
+    """Coefficients and intercepts of machines fitted on the rows `known` of `windows`.
+
+    A lone machine is mirrored into two columns.
+    """
     dual = np.zeros((windows, len(fitted.estimators_)))
     for column, estimator in enumerate(fitted.estimators_):
-        dual[estimator.support_, column] = estimator.dual_coef_[0]
+        dual[known[estimator.support_], column] = estimator.dual_coef_[0]
     intercepts = np.array([estimator.intercept_[0] for estimator in fitted.estimators_])
     if len(intercepts) == 1:
         return np.hstack([-dual, dual]), np.concatenate([-intercepts, intercepts])
@@ -96,6 +126,7 @@ def sharpness(scores: Scores, wanted: Targets) -> NDArray[np.float64]:
 
 
 def _sharpest(scores: NDArray[np.float64], wanted: NDArray[np.int64]) -> float:
+    scores, wanted = scores[wanted != NONE], wanted[wanted != NONE]
     weights = 1 / np.bincount(wanted, minlength=scores.shape[1])[wanted]
     chosen = np.arange(len(wanted)), wanted
     losses = [-weights @ np.log(np.maximum(softmax(scores * factor)[chosen], 1e-12)) for factor in SHARPNESS]
