@@ -8,6 +8,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # `withdrawal` runs on the site
 
 import crowd
 import feed
+import heads
 import labels
 import latency
 import memory
@@ -20,6 +21,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "feed": feed.measure,
     "segment": segment.measure,
     "labels": labels.measure,
+    "heads": heads.measure,
     "live": crowd.measure,
     "latency": latency.measure,
     "restart": restart.measure,
