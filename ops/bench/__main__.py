@@ -14,6 +14,7 @@ import latency
 import memory
 import restart
 import segment
+import training
 import withdrawal
 from results import Measure, keep, progress
 
@@ -27,6 +28,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "restart": restart.measure,
     "memory": memory.measure,
     "withdrawal": withdrawal.measure,
+    "training": training.measure,
 }
 
 

@@ -63,10 +63,10 @@ class Network(nn.Module):
 
         The layers are summed window by window, so that what is padded is 256 channels wide and not all the layers.
         """
-        weights = self.layer_weights()
-        mixed = [self.project(torch.einsum("l,ltv->tv", weights, window)) for window in windows]  # (frames, CHANNELS)
-        frames = nn.utils.rnn.pad_sequence(mixed, batch_first=True)  # (windows, frames, CHANNELS)
-        lengths = torch.tensor([len(window) for window in mixed], device=frames.device)
+        weights, sizes = self.layer_weights(), [window.shape[1] for window in windows]
+        mixed = torch.cat([torch.einsum("l,ltv->tv", weights, window) for window in windows])  # (all frames, values)
+        frames = nn.utils.rnn.pad_sequence(self.project(mixed).split(sizes), batch_first=True)  # (windows, frames, ...)
+        lengths = torch.tensor(sizes, device=frames.device)
         mask = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
         scores: Tensor = self.classify(self.pooling(frames, mask))
         return scores
