@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from services.emotion.bundle import Score
 from services.emotion.heads import Heads, decisions, probabilities
 from services.training.machines import Targets, Vectors, fit, sharpness
+from services.training.measures import Counts, confusion, macro_f1, uar
 from streams.domain.schemes import Scheme
 
-Counts = NDArray[np.int64]
 Speakers = NDArray[np.str_]
 Rows = dict[str, NDArray[np.float64]]  #: head -> (windows, classes)
 Tick = Callable[[], None]  #: called once a fitted fold
@@ -73,9 +73,9 @@ def _draws(speakers: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).integers(speakers, size=(RESAMPLES, speakers))
 
 
-def _interval(tables: Counts, measure: Callable[[Counts], float]) -> Score:
-    values = [measure(tables[draw].sum(axis=0)) for draw in _draws(len(tables))]
-    return _score(measure(tables.sum(axis=0)), values)
+def _interval(tables: Counts, measure: Callable[[Counts], NDArray[np.float64]]) -> Score:
+    values = [float(measure(tables[draw].sum(axis=0))) for draw in _draws(len(tables))]
+    return _score(float(measure(tables.sum(axis=0))), values)
 
 
 def _ece_interval(rows: NDArray[np.float64], wanted: NDArray[np.int64], speakers: Speakers) -> Score:
@@ -87,23 +87,6 @@ def _ece_interval(rows: NDArray[np.float64], wanted: NDArray[np.int64], speakers
 def _score(value: float, values: list[float]) -> Score:
     low, high = np.percentile(values, [2.5, 97.5])
     return Score(round(value, 4), round(float(low), 4), round(float(high), 4))
-
-
-def confusion(wanted: NDArray[np.int64], said: NDArray[np.int64], size: int) -> Counts:
-    """(true class, said class) counts."""
-    return np.bincount(wanted * size + said, minlength=size * size).reshape(size, size)
-
-
-def uar(table: Counts) -> float:
-    """Unweighted average recall over the classes that occur."""
-    occurring = table.sum(axis=1) > 0
-    return float((np.diag(table)[occurring] / table.sum(axis=1)[occurring]).mean())
-
-
-def macro_f1(table: Counts) -> float:
-    """Mean F1 over the classes that occur or were said."""
-    total = table.sum(axis=0) + table.sum(axis=1)
-    return float((2 * np.diag(table)[total > 0] / total[total > 0]).mean())
 
 
 def ece(rows: NDArray[np.float64], wanted: NDArray[np.int64]) -> float:
