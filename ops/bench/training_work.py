@@ -1,4 +1,4 @@
-"""One point of `training`: `training_work.py HEAD WINDOWS FRAMES` prints seconds, and MB before and at the peak."""
+"""One point of `training`: `training_work.py HEAD WINDOWS FRAMES` prints seconds, by clock and CPU, and MB."""
 
 import json
 import resource
@@ -110,9 +110,10 @@ def main() -> None:
             work = network(windows, frames, Path(folder))
         else:
             work = machines(windows, shared=head == "machines")
-        before, began = _peak_mb(), time.perf_counter()
+        before, began, used = _peak_mb(), time.perf_counter(), time.process_time()
         work()
-        print(json.dumps({"s": time.perf_counter() - began, "before_mb": before, "peak_mb": _peak_mb()}))
+        took = {"s": time.perf_counter() - began, "cpu_s": time.process_time() - used}
+        print(json.dumps(took | {"before_mb": before, "peak_mb": _peak_mb()}))
 
 
 if __name__ == "__main__":
