@@ -1,7 +1,7 @@
 """One-vs-rest RBF machines of every head, packed: one kernel matrix against the union of their support vectors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FAR = 3.0  #: standard deviations; further out a value says that a window is strange, not how angry it is
-MARGIN = 1e-4  #: between decision values: over three times what float32 was seen to be wrong by
+MARGIN = 1e-4  #: between decision values, at least: windows nearer to a border than that are scored in float64
+PROBED = 64  #: support vectors on which it is seen how wrong float32 is for a bundle
 BATCH = 256  #: windows in one product of matrices: of more, the kernel leaves the processor's cache
 BLOCK = 1024  #: support vectors in float64 at a time
 
@@ -75,6 +76,7 @@ class Fast:
     heads: Heads
     support: NDArray[np.float32] = field(repr=False)  #: (values, support vectors), times 2 gamma
     dual: NDArray[np.float32] = field(repr=False)  #: (support vectors, columns), times exp(-gamma |support|^2)
+    margin: float  #: `MARGIN`, or four times what float32 is wrong by where that is more
 
 
 def fast(heads: Heads) -> Fast:
@@ -82,17 +84,21 @@ def fast(heads: Heads) -> Fast:
     lengths = np.einsum("ij,ij->i", heads.support, heads.support, dtype=np.float64)  # (support vectors,)
     dual = heads.dual * np.exp(-heads.gamma * lengths)[:, None]
     support = heads.support.T * np.float32(2 * heads.gamma)
-    return Fast(heads, np.ascontiguousarray(support), np.ascontiguousarray(dual, dtype=np.float32))
+    made = Fast(heads, np.ascontiguousarray(support), np.ascontiguousarray(dual, dtype=np.float32), MARGIN)
+    some = heads.support[:: max(1, len(heads.support) // PROBED)]
+    wrong = np.abs(_roughly(made, some) - _exactly(heads, some))
+    # Two values may be wrong by as much each, in opposite ways; and other windows by more than these.
+    return replace(made, margin=max(MARGIN, 4 * float(wrong[np.isfinite(wrong)].max(initial=0))))
 
 
 def fast_decisions(made: Fast, vectors: NDArray[np.floating]) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """What `decisions` says, to about 1e-5, and which windows (n,) were too close to call and scored in float64.
 
-    These are the windows of which any head's two largest values lie within `MARGIN`, so no label differs.
+    These are the windows of which any head's two largest values lie within `margin`, so no label differs.
     """
     points = standardised(vectors, made.heads.mean, made.heads.scale)
     scores = np.concatenate([_roughly(made, points[at : at + BATCH]) for at in range(0, max(1, len(points)), BATCH)])
-    close = _close(made.heads, scores)
+    close = _close(made, scores)
     if close.any():
         scores[close] = _exactly(made.heads, points[close])
     return _by_head(made.heads, scores), close
@@ -108,12 +114,12 @@ def _roughly(made: Fast, points: NDArray[np.float32]) -> Array:
     return scores
 
 
-def _close(heads: Heads, scores: Array) -> NDArray[np.bool_]:
-    """(n,) windows of which a head's best and second best class lie within `MARGIN`, or any is no number."""
+def _close(made: Fast, scores: Array) -> NDArray[np.bool_]:
+    """(n,) windows of which a head's best and second best class lie within the margin, or any is no number."""
     certain = np.isfinite(scores).all(axis=1)
-    for columns in _columns(heads.classes).values():
+    for columns in _columns(made.heads.classes).values():
         ordered = np.sort(scores[:, columns], axis=1)
-        certain &= ordered[:, -1] - ordered[:, -2] >= MARGIN
+        certain &= ordered[:, -1] - ordered[:, -2] >= made.margin
     return np.logical_not(certain)
 
 

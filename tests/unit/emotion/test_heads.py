@@ -100,17 +100,20 @@ def borders(made: Heads, count: int) -> np.ndarray:
     return ones
 
 
-def test_the_fast_path_flips_no_label_of_ten_thousand_windows_on_the_very_border() -> None:
+@pytest.mark.parametrize("stretch", [1, 1e5])
+def test_the_fast_path_flips_no_label_of_ten_thousand_windows_on_the_very_border(stretch: float) -> None:
+    """Coefficients may be large, and float32 wrong by more than the least margin."""
     made = replace(heads(8, vectors=100, values=16, gamma=1 / 16), intercept=np.zeros(5))
+    made = replace(made, dual=made.dual * stretch)
     windows = borders(made, 10_000)
     assert len(windows) == 10_000
-    found, again = fast_decisions(fast(made), windows)
+    ready = fast(made)
+    found, again = fast_decisions(ready, windows)
     exact = decisions(made, windows)
     assert all((found[head].argmax(axis=1) == exact[head].argmax(axis=1)).all() for head in exact)
     assert again.mean() > 0.9
-    with pytest.MonkeyPatch.context() as patched:  # the same windows in float32 alone: what is scored again matters
-        patched.setattr(module, "MARGIN", 0.0)
-        rough, _ = fast_decisions(fast(made), windows)
+    assert (ready.margin > MARGIN) == (stretch > 1)
+    rough, _ = fast_decisions(replace(ready, margin=0.0), windows)  # in float32 alone some are wrong
     assert (rough["mood.full"].argmax(axis=1) != exact["mood.full"].argmax(axis=1)).any()
 
 
