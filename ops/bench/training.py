@@ -10,7 +10,7 @@ from results import Measure, progress
 
 #: `UNDERTONE_LONG=1` takes the paper's size: about 14,000 windows of 7.3 s, 364 frames each.
 WINDOWS, LONG_WINDOWS = 3_000, 14_000
-NETWORK_WINDOWS, FRAMES, LONG_FRAMES = 700, 120, 364
+NETWORK_WINDOWS, FRAMES, LONG_FRAMES = 400, 100, 364
 WORKER = Path(__file__).with_name("training_work.py")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from streams.domain.schemes import CC_DEBT
@@ -68,10 +67,12 @@ def network(windows: int, frames: int, folder: Path) -> Callable[[], None]:
     torch.set_num_threads(1)
     random = np.random.default_rng(1)
     wanted, calls = targets(windows, random), np.arange(windows) // CALL
-    cached = _cached(folder / "frames.npy", vectors(wanted, random), frames, random)
+    path, size = folder / "frames", LAYERS * frames * VALUES
+    _cache(path, vectors(wanted, random), frames, random)
 
     def frames_of(rows: NDArray[np.int64]) -> list[NDArray[np.float16]]:
-        return [cached[row] for row in rows]
+        read = (np.fromfile(path, np.float16, size, offset=int(row) * size * 2) for row in rows)
+        return [each.reshape(LAYERS, frames, VALUES) for each in read]
 
     def work() -> None:
         for fold in range(FOLDS):
@@ -88,14 +89,12 @@ def network(windows: int, frames: int, folder: Path) -> Callable[[], None]:
     return work
 
 
-def _cached(path: Path, known: NDArray[np.float32], frames: int, random: np.random.Generator) -> NDArray[np.float16]:
-    """(windows, layers, frames, values) in a file: each window's vector, and noise in every frame."""
-    file = open_memmap(path, "w+", np.float16, (len(known), LAYERS, frames, VALUES))
+def _cache(path: Path, known: NDArray[np.float32], frames: int, random: np.random.Generator) -> None:
+    """Write (windows, layers, frames, values) of halves: each window's vector, and noise in every frame."""
     noise = random.standard_normal((frames, VALUES), np.float32)
-    for row, vector in enumerate(known):
-        file[row, 0] = vector + np.roll(noise, row, axis=0)
-    file.flush()
-    return np.load(path, mmap_mode="r")
+    with path.open("wb") as file:
+        for row, vector in enumerate(known):
+            (vector + np.roll(noise, row, axis=0)).astype(np.float16).tofile(file)
 
 
 def _peak_mb() -> float:
