@@ -42,7 +42,7 @@ COMMANDS = {
     "study": ("services.study_command", "Let a listener and a reader judge the same calls, and compare what they say."),
     "train": (
         "services.training.commands.train",
-        "Train a bundle on acted speech in telephone band, scored on speakers that it never heard.",
+        "Train a bundle on labelled speech, scored on speakers that it never heard.",
     ),
 }
 USER_ERROR = 2

@@ -10,15 +10,16 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from services.calls import roles, use_case_named
-from services.emotion.bundle import DEMO, Bundle, BundleError, load_bundle
+from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.emotion.manifest import BundleError
 from services.inference.settings import InferenceSettings
 from services.plot import plot
 from services.recordings import open_recording
 from services.timeline import Timeline, episodes, evolved, timeline
-from services.wording import told
+from services.wording import judgement, told
 from streams.domain.evolution import Evolution
 from streams.domain.records import Label, Role
-from streams.domain.rules import Episode, likeliest
+from streams.domain.rules import Episode, said
 from streams.domain.scoring import Served, fits
 from streams.domain.windows import Fate
 from streams.settings import Settings
@@ -55,7 +56,7 @@ def label(
     """
     case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
     loaded = fitting_bundle(bundle, case)
-    found = _heard(file, channels, loaded, use_case)
+    found = _heard(file, channels, loaded, case)
     raised, evolution = episodes(found, case), evolved(found, case)
     Console().print(_table(found, raised))
     Console().print(_summary(found, raised, evolution))
@@ -94,6 +95,11 @@ def _fitting(bundle: Bundle, case: UseCase) -> Bundle:
             f"--bundle: {bundle.manifest.name!r} does not tell apart what scheme {case.scheme.name!r} of use case"
             f" {case.name} does; train it on that scheme, or correct the use case"
         )
+    if lacking := sorted(case.asked.bounded.intersection(bundle.manifest.uncalibrated)):
+        raise BundleError(
+            f"--bundle: {bundle.manifest.name!r} gives no probabilities of {', '.join(lacking)}, which a rule of"
+            f" use case {case.name} asks for; write the rule with any_of, or train on more windows of every class"
+        )
     return bundle
 
 
@@ -101,7 +107,7 @@ def _told(served: Served) -> str:
     return f"{served.name!r}{' for demonstrations only' if served.demo else ''}"
 
 
-def _heard(file: Path, channels: str, bundle: Bundle, use_case: str) -> Timeline:
+def _heard(file: Path, channels: str, bundle: Bundle, use_case: UseCase) -> Timeline:
     recording = open_recording(file)
     who = roles(channels, recording)
     console = Console(stderr=True)
@@ -113,8 +119,8 @@ def _heard(file: Path, channels: str, bundle: Bundle, use_case: str) -> Timeline
 
 
 def _table(found: Timeline, raised: list[tuple[str, Episode]]) -> Table:
-    """One row a window; of each dimension the likeliest class of the full head, and below it of the binary head."""
-    heads = list(next((row.heads for row in found.labels if row.heads), ()))
+    """One row a window; of each dimension the class of the full head, and below it of the binary head."""
+    heads = list(next((classes for row in found.labels if (classes := said(row))), ()))
     dimensions = list(dict.fromkeys(head.partition(".")[0] for head in heads))
     title = f"{found.recording.path.name}: the customer's windows"
     table = Table("from", "to", *dimensions, Column("remark", overflow="fold"), title=title)
@@ -126,8 +132,7 @@ def _table(found: Timeline, raised: list[tuple[str, Episode]]) -> Table:
 
 
 def _cell(row: Label, dimension: str) -> str:
-    heads = [classes for head, classes in row.heads.items() if head.partition(".")[0] == dimension]
-    return "\n".join(f"{likeliest(classes)} {max(classes.values()):.0%}" for classes in heads)
+    return "\n".join(judgement(row, head) for head in said(row) if head.partition(".")[0] == dimension)
 
 
 def _summary(found: Timeline, raised: list[tuple[str, Episode]], evolution: Evolution | None) -> str:

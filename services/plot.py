@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from services.timeline import Timeline
 from services.wording import told
 from streams.domain.evolution import Evolution
+from streams.domain.rules import said, shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DIMENSIONS = ("valence", "arousal")
+_PALE = 0.4  #: opacity of what is said of a window out of domain
 
 
 class PlotError(RuntimeError):
@@ -23,7 +25,8 @@ class PlotError(RuntimeError):
 def plot(found: Timeline, raised_ms: Sequence[int], path: Path, evolution: Evolution | None) -> None:
     """Write a PNG: for each window, how likely each class of the full heads is; a dashed line at each escalation.
 
-    Below it the share of emotional and of negative speech in each third of the call, where an `evolution` is given.
+    A window that was not judged is hatched; one out of domain that was judged all the same is pale. Below
+    the share of emotional and of negative speech in each third of the call, where an `evolution` is given.
     """
     heads = [f"{dimension}.full" for dimension in DIMENSIONS]
     title = f"{found.recording.path.name}: the customer's windows"
@@ -93,17 +96,21 @@ def _draw(axes: "Axes", found: Timeline, head: str) -> None:
     """Stacked bars as wide as the windows; the scheme's first class lies lowest."""
     from matplotlib import colormaps  # noqa: PLC0415 - as above
 
-    labelled = [label for label in found.labels if label.heads]
-    classes = list(labelled[0].heads[head]) if labelled else []
+    labelled = [label for label in found.labels if head in said(label)]
+    classes = list(dict.fromkeys(name for label in labelled for name in shares(label, head)))
     colours = colormaps["RdYlBu"]
     starts = [label.start_ms / 1000 for label in labelled]
     widths = [(label.end_ms - label.start_ms) / 1000 for label in labelled]
     bottom = [0.0] * len(labelled)
     for rank, name in enumerate(classes):
-        heights = [label.heads[head][name] for label in labelled]
+        heights = [shares(label, head).get(name, 0.0) for label in labelled]
         colour = colours(0.15 + 0.7 * rank / max(1, len(classes) - 1))
-        axes.bar(starts, heights, widths, bottom, align="edge", color=colour, edgecolor="white", label=name)
+        shades = [(*colour[:3], _PALE if label.reason else 1) for label in labelled]
+        axes.bar(starts, heights, widths, bottom, align="edge", color=shades, edgecolor="white")
+        axes.plot([], [], "s", color=colour, label=name)  # for the legend alone
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+    if any(label.reason for label in labelled):
+        axes.plot([], [], "s", color=(0.5, 0.5, 0.5, _PALE), label="pale: out of domain")
     for label in found.labels:
-        if not label.heads:
+        if not said(label):
             axes.axvspan(label.start_ms / 1000, label.end_ms / 1000, color="lightgrey", hatch="//")

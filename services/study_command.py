@@ -23,6 +23,7 @@ from services.training.study import Agreement, StudyError, compare, read_forms
 from streams.domain.evolution import meaning
 from streams.domain.records import Role
 from streams.settings import Settings
+from streams.usecases import UseCase
 
 app = typer.Typer(help="Let a listener and a reader judge the same calls, and compare what they say.")
 
@@ -65,7 +66,7 @@ def prepare(
         )
     check_new(out)
     loaded = fitting_bundle(bundle, case)
-    heard = _heard(shuffled(_opened(_files(calls), channels), seed), channels, loaded, use_case)
+    heard = _heard(shuffled(_opened(_files(calls), channels), seed), channels, loaded, case)
     write_study(out, heard, case)
     if loaded.manifest.limits.demo_only:
         Console(stderr=True).print(DEMO_ONLY, style="yellow")
@@ -133,7 +134,7 @@ def _refuse(problems: Sequence[str]) -> None:
         raise StudyError("\n".join(problems))
 
 
-def _heard(recordings: Sequence[Recording], channels: str, bundle: Bundle, use_case: str) -> list[Timeline]:
+def _heard(recordings: Sequence[Recording], channels: str, bundle: Bundle, case: UseCase) -> list[Timeline]:
     """What is heard of each; a file that turns out damaged does not keep the others from being tried."""
     found, problems, done_ms = list[Timeline](), list[str](), 0
     console = Console(stderr=True)
@@ -142,7 +143,7 @@ def _heard(recordings: Sequence[Recording], channels: str, bundle: Bundle, use_c
         for recording in recordings:
             who, progress = roles(channels, recording), _progress(bar, task, done_ms)
             try:
-                found.append(timeline(recording, who, bundle, use_case=use_case, on_progress=progress))
+                found.append(timeline(recording, who, bundle, use_case=case, on_progress=progress))
             except RecordingError as error:
                 problems.append(str(error))
             done_ms += recording.duration_ms

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import Judgements, judge, outcome_of
+from services.emotion.model import Judgements, judge, names, outcome_of
 from services.recordings import Recording, RecordingError, chunks
 from streams.domain import evolution, rules
 from streams.domain.call import Listen
 from streams.domain.evolution import Evolution
 from streams.domain.privacy import window_id
-from streams.domain.records import Label, Role
+from streams.domain.records import Label, Outcome, Role
 from streams.domain.rules import Episode
+from streams.domain.scoring import fitted
 from streams.domain.windows import Fate
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
@@ -42,7 +43,7 @@ def timeline(
     roles: tuple[Role, ...],
     bundle: Bundle,
     *,
-    use_case: str,
+    use_case: UseCase,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Timeline:
     """Hear the recording and label the customer's windows; `on_progress` gets the media time (ms) so far.
@@ -52,7 +53,9 @@ def timeline(
     check_roles(recording, roles)
     heard, labels = listening.silent(roles), list[Label]()
     for at_ms, windows in spoken(recording, heard):
-        labels += _labels(bundle, windows, call=recording.path.stem, use_case=use_case)
+        labels += [
+            fitted(each, use_case.asked) for each in _labels(bundle, windows, recording.path.stem, use_case.name)
+        ]
         on_progress(at_ms)
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
 
@@ -87,25 +90,28 @@ def spoken(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[S
     yield at_ms, heard.stop(at_ms)
 
 
-def _labels(bundle: Bundle, windows: Sequence[Spoken], *, call: str, use_case: str) -> list[Label]:
+def _labels(bundle: Bundle, windows: Sequence[Spoken], call: str, use_case: str) -> list[Label]:
     judged = judge(bundle, [_samples(window, bundle.manifest.rate) for window in windows])
-    return [
-        Label(
-            window_id=window_id(call, window.role, window.start_ms),
-            call=call,
-            use_case=use_case,
-            role=window.role,
-            start_ms=window.start_ms,
-            end_ms=window.end_ms,
-            consent_seq=window.consent_seq,
-            spoken_at=window.spoken_at,
-            outcome=outcome_of(judged.reasons[row]),
-            bundle=bundle.sha256,
-            heads=_heads(bundle, judged, row),
-            reason=judged.reasons[row],
-        )
-        for row, window in enumerate(windows)
-    ]
+    return [_label(bundle, judged, row, window, call=call, use_case=use_case) for row, window in enumerate(windows)]
+
+
+def _label(bundle: Bundle, judged: Judgements, row: int, window: Spoken, *, call: str, use_case: str) -> Label:
+    reason, (classes, heads) = judged.reasons[row], names(bundle, judged, row)
+    return Label(
+        window_id=window_id(call, window.role, window.start_ms),
+        call=call,
+        use_case=use_case,
+        role=window.role,
+        start_ms=window.start_ms,
+        end_ms=window.end_ms,
+        consent_seq=window.consent_seq,
+        spoken_at=window.spoken_at,
+        outcome=Outcome.LABELLED if classes else outcome_of(reason),
+        bundle=bundle.sha256,
+        heads=heads,
+        reason=reason,
+        classes=classes,
+    )
 
 
 def _samples(window: Spoken, rate: int) -> Floats:
@@ -113,12 +119,3 @@ def _samples(window: Spoken, rate: int) -> Floats:
     scaled: Floats = window.samples.astype(np.float32) / _FULL_SCALE
     resampled: Floats = resample(scaled[np.newaxis], window.rate, rate)[0]
     return resampled
-
-
-def _heads(bundle: Bundle, judged: Judgements, row: int) -> dict[str, dict[str, float]]:
-    if judged.reasons[row] is not None:
-        return {}
-    return {
-        head: dict(zip(classes, judged.probabilities[head][row].tolist(), strict=True))
-        for head, classes in bundle.heads.classes.items()
-    }

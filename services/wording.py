@@ -1,8 +1,8 @@
 """How places in a call, judgements and severities are put to people."""
 
 from streams.domain.evolution import Evolution, Third
-from streams.domain.records import Heads
-from streams.domain.rules import likeliest
+from streams.domain.records import Escalation, Label
+from streams.domain.rules import said
 
 STYLES = {"high": "bold red", "medium": "yellow", "low": "cyan"}  #: severity -> rich style
 
@@ -12,10 +12,16 @@ def clock(ms: int) -> str:
     return f"{ms // 60_000}:{ms // 1000 % 60:02}"
 
 
-def judgements(heads: Heads) -> str:
-    """The likeliest class of every full head: "category anger 85%, valence negative 90%"."""
-    full = {name.removesuffix(".full"): classes for name, classes in sorted(heads.items()) if name.endswith(".full")}
-    return ", ".join(f"{name} {likeliest(classes)} {max(classes.values()):.0%}" for name, classes in full.items())
+def judgements(record: Label | Escalation) -> str:
+    """The class of every full head: "category anger 85%, valence negative 90%"."""
+    full = [head for head in sorted(said(record)) if head.endswith(".full")]
+    return ", ".join(f"{head.removesuffix('.full')} {judgement(record, head)}" for head in full)
+
+
+def judgement(record: Label | Escalation, head: str) -> str:
+    """The class of one head and, where the bundle tells, how likely it is: "anger 85%"."""
+    name = said(record)[head]
+    return f"{name} {record.heads[head][name]:.0%}" if record.heads.get(head) else name
 
 
 def told(found: Evolution) -> str:

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 
 from streams import topics, usecases
 from streams.adapters.inference import InferenceClient
-from streams.domain.schemes import Scheme
 from streams.domain.scoring import Served
 from streams.kafka.connection import connection
 from streams.kafka.deadletters import KafkaDeadLetters
@@ -97,11 +96,8 @@ class Parts:
     def outcomes(self) -> Outcomes:
         """Labels, evolutions and escalations, by the schemes and rules of the installed use cases."""
         rules = {name: use_case.rules for name, use_case in self.use_cases.items()}
-        return Outcomes(self.database, rules, self.schemes(), now)
-
-    def schemes(self) -> Mapping[str, Scheme]:
-        """The scheme of each installed use case."""
-        return {name: use_case.scheme for name, use_case in self.use_cases.items()}
+        schemes = {name: use_case.scheme for name, use_case in self.use_cases.items()}
+        return Outcomes(self.database, rules, schemes, now)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -133,7 +129,8 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
 
 def label(parts: Parts) -> LabelStage:
     """windows.v1 -> labels.v1."""
-    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, parts.schemes(), parts.sender, parts.metrics, now)
+    asked = {name: use_case.asked for name, use_case in parts.use_cases.items()}
+    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, asked, parts.sender, parts.metrics, now)
 
 
 def escalate(parts: Parts) -> EscalateStage:

@@ -95,7 +95,7 @@ CATALOGUE = (
     _counter("windows", "Windows sent."),
     _counter("labels", "Label rows.", outcome=Outcome),
     _counter("inference_requests", "Requests answered by the inference service.", status=_STATUSES),
-    _counter("unlabelled", "Windows without a class.", reason=Unlabelled),
+    _counter("unlabelled", "Windows without a class, and those out of domain that are marked.", reason=Unlabelled),
     _counter("not_open", "Windows not scored or not written: their call is not open under their consent."),
     _counter("escalations", "Escalations raised.", severity=Severity),
     _counter("escalations_late", "Escalations raised over 60 s after the speech."),

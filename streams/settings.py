@@ -81,6 +81,8 @@ class Settings(FromEnvironment):
     """File of pseudonym key epochs: a list of {id, key (base64), not_before}."""
     use_cases: Path | None = None
     """Folder of use-case YAML files; the built-in `demo` alone where it is not given."""
+    bundles: Path | None = None
+    """Folder of all bundles that were trained here: `undertone erase` names those that a call must be taken out of."""
     partitions: int = Field(default=6, ge=1)
     """Partitions of a topic that `undertone topics apply` creates."""
     replication: int = Field(default=1, ge=1)

@@ -13,6 +13,7 @@ import yaml
 from streams.domain import rules, schemes
 from streams.domain.rules import Rule
 from streams.domain.schemes import Scheme
+from streams.domain.scoring import Asked, OutOfDomain
 
 _T = TypeVar("_T")
 
@@ -27,6 +28,12 @@ class UseCase:
     bundle: str  #: name of the bundle that labels its windows
     rules: tuple[Rule, ...]
     demo: bool
+    out_of_domain: OutOfDomain
+
+    @property
+    def asked(self) -> Asked:
+        """What it asks of the labels of its windows."""
+        return Asked(self.scheme, self.out_of_domain, rules.bounded(self.rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class _File:
     bundle: str
     rules: tuple[Rule, ...]
     demo: bool = False
+    out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
 
 
 class UseCaseError(ValueError):
@@ -129,7 +137,7 @@ def _checked(file: _File) -> UseCase:
         rules.check(rule, scheme.heads())
         if names.count(rule.name) > 1:
             raise ValueError(f"two rules are called {rule.name!r}; their ids would be the same, rename one")
-    return UseCase(file.name, file.language, scheme, file.bundle, file.rules, file.demo)
+    return UseCase(file.name, file.language, scheme, file.bundle, file.rules, file.demo, file.out_of_domain)
 
 
 def _scheme(given: str | Scheme) -> Scheme:

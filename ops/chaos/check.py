@@ -107,8 +107,8 @@ def _labels(found: Findings, expected: Mapping[str, Expected], seen: Seen, *, ex
 
 
 def _same(label: Label, row: Mapping[str, Any], *, exact: bool) -> bool:
-    told = (label.start_ms, label.end_ms, label.consent_seq, label.outcome.value, label.reason)
-    stored = (row["start_ms"], row["end_ms"], row["consent_seq"], row["outcome"], row["reason"])
+    told = (label.start_ms, label.end_ms, label.consent_seq, label.outcome.value, label.reason, label.classes)
+    stored = (row["start_ms"], row["end_ms"], row["consent_seq"], row["outcome"], row["reason"], row["classes"])
     due, there = _shares(label.heads), _shares(row["heads"])
     allowed = 0 if exact else NEAR
     return told == stored and due.keys() == there.keys() and all(abs(due[of] - there[of]) <= allowed for of in due)

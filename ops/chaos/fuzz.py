@@ -137,7 +137,8 @@ class Rig:
             checkpoint_interval_s=0,
         )
         emotion = FixedEmotion(schemes, {})
-        self.label = LabelStage(letters, store, emotion, schemes, self.topics, metrics, lambda: self.now)
+        asked = {name: each.asked for name, each in loaded.items()}
+        self.label = LabelStage(letters, store, emotion, asked, self.topics, metrics, lambda: self.now)
         self.escalate = EscalateStage(letters, store, metrics)
 
     async def round(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ops.chaos import scorer
 from ops.chaos.sounds import RATE
 from services.emotion.bundle import Bundle
-from services.emotion.model import Judgements, judge, outcome_of
+from services.emotion.model import Judgements, judge, names, outcome_of
 from streams.domain import call as fold
 from streams.domain import rules, scoring
 from streams.domain.call import Action, Break, Ledger, Listen, Withdraw
@@ -168,11 +168,9 @@ def bundled(bundle: Bundle) -> Labeller:
 
 def _said(bundle: Bundle, judged: Judgements, row: int, window: Window) -> Label:
     label, reason = _unlabelled(window, bundle.sha256), judged.reasons[row]
-    if reason is not None:
-        return replace(label, outcome=outcome_of(reason), reason=reason)
-    classes = bundle.heads.classes.items()
-    heads = {head: dict(zip(names, judged.probabilities[head][row].tolist(), strict=True)) for head, names in classes}
-    return replace(label, outcome=Outcome.LABELLED, heads=heads, reason=None)
+    classes, heads = names(bundle, judged, row)
+    outcome = Outcome.LABELLED if classes else outcome_of(reason)  # the demo's use case marks what is out of domain
+    return replace(label, outcome=outcome, heads=heads, reason=reason, classes=classes)
 
 
 def _labelled(window: Window) -> Label:
@@ -180,7 +178,8 @@ def _labelled(window: Window) -> Label:
     if found is None:
         return label
     heads = {head: dict(zip(scorer.CLASSES[head], row, strict=True)) for head, row in found.items()}
-    return replace(label, outcome=Outcome.LABELLED, heads=heads, reason=None)
+    classes = {head: scorer.named(head, row) for head, row in found.items()}
+    return replace(label, outcome=Outcome.LABELLED, heads=heads, reason=None, classes=classes)
 
 
 def _unlabelled(window: Window, bundle: str) -> Label:

@@ -45,6 +45,11 @@ def judge(pcm: bytes) -> dict[str, list[float]] | None:
     return {head: _drawn(digest, head, classes) for head, classes in CLASSES.items()}
 
 
+def named(head: str, shares: Sequence[float]) -> str:
+    """The class with the largest share."""
+    return CLASSES[head][int(np.argmax(shares))]
+
+
 def _drawn(digest: bytes, head: str, classes: Sequence[str]) -> list[float]:
     weights = np.frombuffer(sha256(digest + head.encode()).digest(), np.uint8)[: len(classes)].astype(np.float32) + 1
     if digest[1] % 2 and head in HIT:
@@ -112,6 +117,8 @@ def _outputs(windows: Sequence[bytes]) -> dict[str, Tensor]:
         head: np.array([[0.0] * len(names) if found is None else found[head] for found in judged], np.float32)
         for head, names in CLASSES.items()
     }
+    for head in CLASSES:
+        rows[f"{head}.class"] = ["" if found is None else named(head, found[head]) for found in judged]
     rows["outcome"] = ["abstained" if found is None else "labelled" for found in judged]
     rows["reason"] = [Unlabelled.SILENT.value if found is None else "" for found in judged]
     return rows

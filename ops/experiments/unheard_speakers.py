@@ -37,7 +37,7 @@ def escalated(corpus: list[Recording], speaker: str, folder: Path, root: Path) -
         for number in range(CALLS):
             path = folder / f"{label}-{number}.wav"
             splice(path, customer, agents, rng)
-            heard = timeline(open_recording(path), (Role.AGENT, Role.CUSTOMER), bundle, use_case="demo")
+            heard = timeline(open_recording(path), (Role.AGENT, Role.CUSTOMER), bundle, use_case=use_case)
             found[label].append(bool(episodes(heard, use_case)))
     return found
 

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from services.commands import site
+from services.emotion.remembered import Remembered, bundles_below, remembering
+from services.inference.settings import InferenceSettings
 from streams.domain.privacy import Epoch
+from streams.domain.privacy import pseudonym as pseudonym_of
 from streams.kafka.admin import AdminError, lives
 from streams.settings import Settings
 from streams.store.epochs import read_epochs
@@ -33,12 +38,17 @@ def erase(
     topics expires by itself: the receipt says when the last of it is gone, by what the broker has set. All is deleted
     or nothing: exits with 1, and a receipt that says so, where any part failed.
 
+    A bundle that was trained on the call holds features of it: the receipt names it, and it must be trained again
+    without the call. Looked into are the bundles in UNDERTONE_BUNDLES, and the one of UNDERTONE_INFERENCE_BUNDLE.
+
     For example:
 
         undertone erase 4711-0815
     """
-    receipt = asyncio.run(_erase(_checked(call_id), site.settings()))
-    typer.echo(json.dumps(document(receipt)) if as_json else printed(receipt))
+    settings = site.settings()
+    found = _remembered(_checked(call_id), settings)
+    receipt = asyncio.run(_erase(call_id, settings))
+    typer.echo(json.dumps(document(receipt, found)) if as_json else printed(receipt, found))
     if not receipt.erased:
         raise typer.Exit(1)
 
@@ -60,7 +70,7 @@ def pseudonym(call_id: CallId) -> None:
         raise typer.Exit(1)
 
 
-def printed(receipt: Receipt) -> str:
+def printed(receipt: Receipt, remembered: Remembered) -> str:
     """The receipt, for the person who asked for the erasure."""
     head = f"Receipt {receipt.id}, {receipt.erased_at:%Y-%m-%d %H:%M:%S} UTC"
     if not receipt.erased:
@@ -71,10 +81,19 @@ def printed(receipt: Receipt) -> str:
     for topic, at in receipt.gone_at.items():
         kept = "kept for ever: run `undertone topics apply`"
         lines.append(f"{topic}: {f'gone by {at:%Y-%m-%d %H:%M:%S} UTC' if at else kept}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_bundles(remembered)])
 
 
-def document(receipt: Receipt) -> dict[str, object]:
+def _bundles(found: Remembered) -> Iterator[str]:
+    for folder in found.retrain:
+        yield f"Bundle {folder}: holds features of this call; train it again without the call."
+    for line in found.unreadable:
+        yield f"Bundle not looked into: {line}"
+    if not found.retrain:
+        yield f"Bundles: {found.looked_into} looked into, none was trained on this call."
+
+
+def document(receipt: Receipt, remembered: Remembered) -> dict[str, object]:
     """The receipt, for a program; `erased` is false where any part failed, and then nothing was deleted."""
     rows, retracted = _sums(receipt)
     return {
@@ -85,12 +104,26 @@ def document(receipt: Receipt) -> dict[str, object]:
         "rows": rows,
         "retracted": retracted,
         "gone_at": {topic: at and at.isoformat() for topic, at in receipt.gone_at.items()},
+        "bundles": {
+            "looked_into": remembered.looked_into,
+            "retrain": [str(folder) for folder in remembered.retrain],
+            "unreadable": list(remembered.unreadable),
+        },
     }
 
 
 def _sums(receipt: Receipt) -> tuple[int, int]:
     deleted = [part.deleted for part in receipt.parts]
     return sum(each.rows for each in deleted), sum(each.retracted for each in deleted)
+
+
+def _remembered(call_id: str, settings: Settings) -> Remembered:
+    """In bundles, under every epoch's pseudonym, and under the raw id should a corpus have been named by that."""
+    folders = bundles_below(settings.bundles) if settings.bundles else []
+    served = InferenceSettings.read(os.environ)
+    if "bundle" in served.model_fields_set:
+        folders.append(served.bundle)
+    return remembering(folders, {call_id, *(pseudonym_of(epoch, call_id) for epoch in read_epochs(settings.epochs))})
 
 
 async def _erase(call_id: str, settings: Settings) -> Receipt:

@@ -75,7 +75,7 @@ def told(escalation: Escalation) -> Text:
         f"  {escalation.rule} ({escalation.use_case}) at {place}",
         (f"  ref {escalation.reference}" if escalation.reference else "", "bold"),
         ("  late: over a minute after it was said" if escalation.late else "", "yellow"),
-        f"\n          {judgements(escalation.heads)}",
+        f"\n          {judgements(escalation)}",
         *_ids(escalation),
     )
 

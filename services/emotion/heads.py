@@ -30,7 +30,6 @@ class Heads:
     support: NDArray[np.float32] = field(repr=False)  #: (support vectors, values)
     dual: Array = field(repr=False)  #: (support vectors, columns)
     intercept: Array = field(repr=False)  #: (columns,)
-    sharpness: Array = field(repr=False)  #: (heads,) how fast a margin becomes certainty
     gamma: float
 
 
@@ -125,20 +124,6 @@ def _close(made: Fast, scores: Array) -> NDArray[np.bool_]:
 
 def _by_head(heads: Heads, scores: Array) -> dict[str, Array]:
     return {head: scores[:, columns] for head, columns in _columns(heads.classes).items()}
-
-
-def probabilities(heads: Heads, scores: Mapping[str, Array]) -> dict[str, Array]:
-    """Head -> (n, classes), rows summing to 1: a softmax, so the likeliest class is the one with the largest score."""
-    return {
-        head: softmax(scores[head] * sharpness) for head, sharpness in zip(heads.classes, heads.sharpness, strict=True)
-    }
-
-
-def softmax(scores: Array) -> Array:
-    """Rows of positive numbers that sum to 1."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: Array = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _columns(classes: Mapping[str, tuple[str, ...]]) -> dict[str, slice]:

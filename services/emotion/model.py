@@ -1,36 +1,49 @@
 """Windows in, judgements out: what a bundle says of each window, or why it says nothing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
-from services.emotion.bundle import Bundle, Limits
-from services.emotion.features.functionals import FRAME, FRAME_RATE, RATE, Contours, contours, functionals
-from services.emotion.heads import Heads, decisions, probabilities
-from streams.domain.records import Outcome
+from services.emotion.abstention import Band, Limits, out_of_domain, placed, unfit
+from services.emotion.bundle import Bundle
+from services.emotion.calibration import probabilities, said
+from services.emotion.features.feature import Feature
+from services.emotion.heads import fast_decisions
+from streams.domain.records import Heads, Outcome
 from streams.domain.unlabelled import Unlabelled
 
 Array = NDArray[np.float32]
+T = TypeVar("T")
 
-SILENT_RMS = 1e-3  #: -60 dB of full scale
-FULL_SCALE = 0.977  #: 32,000 of 32,768: G.711's last step is 32,124 (mu-law) or 32,256 (A-law)
-CLIPPED_SHARE = 0.05
-VOICED_S = 0.2
+NO_CLASS = -1
 
-_FAILED = {Unlabelled.NOT_FINITE, Unlabelled.MODEL_ERROR, Unlabelled.REFUSED}
+_FAILED = {
+    Unlabelled.NOT_FINITE,
+    Unlabelled.MODEL_ERROR,
+    Unlabelled.REFUSED,
+    Unlabelled.OTHER_SCHEME,
+    Unlabelled.OTHER_BUNDLE,
+    Unlabelled.UNCALIBRATED,
+}
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """What is said of n windows; where a reason stands, the window's probabilities are zeros."""
+    """What is said of n windows. Where a reason stands there is no class, and probabilities are zeros.
+
+    Except beside `distance`: of a window out of domain it is told too, for a use case that would rather mark it.
+    """
 
     reasons: tuple[Unlabelled | None, ...]
-    probabilities: dict[str, Array]  #: head -> (n, classes)
+    classes: Mapping[str, NDArray[np.int64]]  #: head -> (n,) index of the class said, or NO_CLASS
+    probabilities: Mapping[str, Array]  #: head -> (n, classes), of every head that is calibrated
 
 
 def outcome_of(reason: Unlabelled | None) -> Outcome:
@@ -42,82 +55,81 @@ def outcome_of(reason: Unlabelled | None) -> Outcome:
 
 def judge(bundle: Bundle, windows: Sequence[Array]) -> Judgements:
     """Judge each window (float32, mono, at the bundle's rate, full scale 1) for itself; neighbours do not matter."""
-    described = [_described(window, bundle.manifest.limits) for window in windows]
-    reasons = [reason for reason, _ in described]
-    sizes = {head: len(classes) for head, classes in bundle.heads.classes.items()}
-    found = {head: np.zeros((len(windows), size), np.float32) for head, size in sizes.items()}
-    _score(bundle.heads, {at: vector for at, (_, vector) in enumerate(described) if vector is not None}, reasons, found)
-    return _only_finite(reasons, found)
+    manifest = bundle.manifest
+    described = describe(windows, bundle.feature, rate=manifest.rate, limits=manifest.limits, band=manifest.band)
+    layer = manifest.feature.layer
+    vectors = {at: found[layer] for at, found in enumerate(described) if not isinstance(found, Unlabelled)}
+    judged = _apart(list(vectors), lambda places: _judged(bundle, np.stack([vectors[at] for at in places])))
+    reasons = [found if isinstance(found, Unlabelled) else None for found in described]
+    scores = np.full((len(windows), len(bundle.heads.intercept)), np.nan)
+    for at, found in judged.items():
+        reasons[at], scores[at] = (found, np.nan) if isinstance(found, Unlabelled) else found
+    return _told(bundle, reasons, scores)
 
 
-def _score(
-    heads: Heads, vectors: Mapping[int, Array], reasons: list[Unlabelled | None], found: Mapping[str, Array]
-) -> None:
-    """Fill in what the heads say of these vectors: of all at once; one by one where that raises."""
-    if not vectors:
-        return
+def describe(
+    windows: Sequence[Array], feature: Feature, *, rate: int, limits: Limits, band: Band
+) -> list[Unlabelled | Array]:
+    """The vectors (layers, values) of each window at `rate` Hz, or the reason why it has none."""
+    reasons = _apart(range(len(windows)), lambda places: [unfit(windows[at], rate, limits, band) for at in places])
+    fit = [at for at, reason in reasons.items() if reason is None]
+    vectors = _apart(fit, lambda places: _vectors([windows[at] for at in places], feature, rate))
+    found = {at: reason for at, reason in reasons.items() if reason is not None} | vectors
+    return [found[at] for at in range(len(windows))]
+
+
+def names(bundle: Bundle, judged: Judgements, at: int) -> tuple[dict[str, str], Heads]:
+    """What a label holds of the window at this place: head -> class said, head -> class -> probability."""
+    heads = bundle.manifest.scheme.heads
+    classes = {head: heads[head][rows[at]] for head, rows in judged.classes.items() if rows[at] != NO_CLASS}
+    shares = {head: rows[at].tolist() for head, rows in judged.probabilities.items() if head in classes}
+    return classes, {head: dict(zip(heads[head], row, strict=True)) for head, row in shares.items()}
+
+
+def _vectors(windows: Sequence[Array], feature: Feature, rate: int) -> list[Unlabelled | Array]:
+    heard = windows if rate == feature.rate else [soxr.resample(each, rate, feature.rate) for each in windows]
+    return [row if np.isfinite(row).all() else Unlabelled.NOT_FINITE for row in feature.vectors(heard)]
+
+
+def _judged(bundle: Bundle, vectors: Array) -> list[tuple[Unlabelled | None, NDArray[np.float64]]]:
+    """Of each vector: whether it is out of domain, and the decision values of all heads side by side (columns,)."""
+    heads = bundle.heads
+    scores = np.hstack(list(fast_decisions(bundle.fast, vectors)[0].values()))
+    far = out_of_domain(bundle.reference, placed(vectors, heads.mean, heads.scale))
+    return [(Unlabelled.DISTANCE if out else None, row) for out, row in zip(far, scores, strict=True)]
+
+
+def _told(bundle: Bundle, reasons: list[Unlabelled | None], scores: NDArray[np.float64]) -> Judgements:
+    """Judgements from decision values (n, columns); nothing that is no number ever becomes a label."""
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(scores), axis=1)
+    for at in np.flatnonzero(~finite):
+        reasons[at] = Unlabelled.NOT_FINITE if reasons[at] in {None, Unlabelled.DISTANCE} else reasons[at]
+    sizes = [len(classes) for classes in bundle.manifest.scheme.heads.values()]
+    parts = np.split(np.where(finite[:, None], scores, 0), np.cumsum(sizes)[:-1], axis=1)
+    rows = dict(zip(bundle.manifest.scheme.heads, parts, strict=True))
+    shares = probabilities(bundle.manifest.calibration, rows)
+    return Judgements(
+        tuple(reasons),
+        {head: np.where(finite, classes, NO_CLASS) for head, classes in said(rows).items()},
+        {head: np.where(finite[:, None], share, 0).astype(np.float32) for head, share in shares.items()},
+    )
+
+
+def _apart(places: Sequence[int], work: Callable[[Sequence[int]], Sequence[T]]) -> dict[int, T | Unlabelled]:
+    """What `work` makes of each place: of all at once, and where that raises of each by itself.
+
+    So the window at fault fails alone. Asking again would not help, and the windows behind it wait.
+    """
     try:
-        rows = probabilities(heads, decisions(heads, np.stack(list(vectors.values()))))
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - asking again would not help
-        if len(vectors) == 1:
-            reasons[next(iter(vectors))] = _raised(error)
-            return
-        for at, vector in vectors.items():
-            _score(heads, {at: vector}, reasons, found)
-    else:
-        for head, columns in rows.items():
-            found[head][list(vectors)] = columns
-
-
-def _described(window: Array, limits: Limits) -> tuple[Unlabelled | None, Array | None]:
-    try:
-        return describe(window, limits)
+        return dict(zip(places, work(places), strict=True)) if places else {}
     except MemoryError:  # the machine's trouble, not the window's: asking again may help
         raise
-    except Exception as error:  # noqa: BLE001 - asking again would not help, and the windows behind it wait
-        return _raised(error), None
+    except Exception as error:  # noqa: BLE001 - whatever a model raises
+        if len(places) > 1:
+            return {at: found for place in places for at, found in _apart([place], work).items()}
+        return {places[0]: _raised(error)}
 
 
 def _raised(error: Exception) -> Unlabelled:
     log.error("the model failed at a window", extra={"error": type(error).__name__})  # its words could quote audio
     return Unlabelled.MODEL_ERROR
-
-
-def describe(window: Array, limits: Limits) -> tuple[Unlabelled | None, Array | None]:
-    """The window's vector, or the reason why it has none."""
-    reason = _unfit(window, limits)
-    if reason is not None:
-        return reason, None
-    found = contours(window)
-    if not _voiced_enough(found):
-        return Unlabelled.UNVOICED, None
-    vector = functionals(found)
-    return (None, vector) if np.isfinite(vector).all() else (Unlabelled.NOT_FINITE, None)
-
-
-def _unfit(window: Array, limits: Limits) -> Unlabelled | None:
-    if not np.isfinite(window).all():
-        return Unlabelled.NOT_FINITE
-    if len(window) < max(limits.min_ms * RATE // 1000, FRAME):
-        return Unlabelled.TOO_SHORT
-    if len(window) > limits.max_ms * RATE // 1000:
-        return Unlabelled.TOO_LONG
-    if window.std() < SILENT_RMS:
-        return Unlabelled.SILENT
-    return Unlabelled.CLIPPED if (np.abs(window) >= FULL_SCALE).mean() > CLIPPED_SHARE else None
-
-
-def _voiced_enough(found: Contours) -> bool:
-    return int(found.voiced.sum()) >= VOICED_S * FRAME_RATE
-
-
-def _only_finite(reasons: list[Unlabelled | None], found: dict[str, Array]) -> Judgements:
-    """Nothing that is no number ever becomes a label."""
-    finite = np.all([np.isfinite(rows).all(axis=1) for rows in found.values()], axis=0)
-    for index in np.flatnonzero(~finite):
-        reasons[index] = Unlabelled.NOT_FINITE
-        for rows in found.values():
-            rows[index] = 0
-    return Judgements(tuple(reasons), found)

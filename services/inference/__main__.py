@@ -7,7 +7,8 @@ import sys
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from services.emotion.bundle import Bundle, BundleError, load_bundle
+from services.emotion.bundle import Bundle, load_bundle
+from services.emotion.manifest import BundleError
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
 from streams.discreet import discreet
@@ -22,7 +23,7 @@ def main() -> None:
     discreet()
     try:
         settings = InferenceSettings.read(os.environ)
-        bundle = permitted(load_bundle(settings.bundle), settings)
+        bundle = permitted(load_bundle(settings.bundle, settings.device), settings)
     except (SettingsError, BundleError) as error:
         sys.exit(str(error))
     server = InferenceServer(bundle, settings, Metrics(CollectorRegistry()))

@@ -8,7 +8,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import Judgements, judge, outcome_of
+from services.emotion.model import NO_CLASS, Judgements, judge, outcome_of
 from services.inference.oip import Ints, Reply, RequestError, Tensor, read_request, tensor_metadata, write_reply
 
 VERSION = "1"  #: the only one: a bundle's identity is its sha256
@@ -19,9 +19,14 @@ MAX_SECONDS = 60  #: a window; far over what any bundle judges, far under what w
 
 
 def metadata(bundle: Bundle) -> dict[str, Any]:
-    """Answer of /v2/models/NAME; `parameters` tells the classes of each head, in the order of its columns."""
+    """Answer of /v2/models/NAME; `parameters` tells the classes of each head, in the order of its columns.
+
+    Every head has an output HEAD.class, the class said, and where it is calibrated an output HEAD, the probabilities.
+    """
     manifest = bundle.manifest
-    outputs = [tensor_metadata(head, "FP32", [-1, len(names)]) for head, names in manifest.scheme.heads.items()]
+    heads = manifest.scheme.heads
+    outputs = [tensor_metadata(head, "FP32", [-1, len(heads[head])]) for head in heads if head in manifest.calibration]
+    texts = [*(f"{head}.class" for head in heads), "outcome", "reason"]
     return {
         "name": manifest.name,
         "versions": [VERSION],
@@ -31,13 +36,15 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
             tensor_metadata("lengths", INPUTS["lengths"], [-1]),
             tensor_metadata("rate", INPUTS["rate"], [1]),
         ],
-        "outputs": [*outputs, *(tensor_metadata(name, "BYTES", [-1]) for name in ("outcome", "reason"))],
+        "outputs": [*outputs, *(tensor_metadata(name, "BYTES", [-1]) for name in texts)],
         "parameters": {
             "bundle_sha256": bundle.sha256,
             "scheme": manifest.scheme.name,
-            "classes": manifest.scheme.heads,
-            "feature": manifest.feature,
+            "classes": heads,
+            "uncalibrated": manifest.uncalibrated,
+            "feature": manifest.feature.name,
             "rate": manifest.rate,
+            "band": manifest.band,
             "window_rule": manifest.window_rule,
             "min_ms": manifest.limits.min_ms,
             "max_ms": manifest.limits.max_ms,
@@ -56,15 +63,22 @@ def infer(bundle: Bundle, body: bytes, header_length: int | None, *, max_windows
         "model_version": VERSION,
         "parameters": {"bundle_sha256": bundle.sha256},
     }
-    return write_reply(model, _outputs(judged), request), judged
+    return write_reply(model, _outputs(bundle, judged), request), judged
 
 
-def _outputs(judged: Judgements) -> dict[str, Tensor]:
+def _outputs(bundle: Bundle, judged: Judgements) -> dict[str, Tensor]:
     return {
         **judged.probabilities,
+        **{f"{head}.class": _named(bundle, head, rows) for head, rows in judged.classes.items()},
         "outcome": [str(outcome_of(reason)) for reason in judged.reasons],
         "reason": ["" if reason is None else str(reason) for reason in judged.reasons],
     }
+
+
+def _named(bundle: Bundle, head: str, rows: NDArray[np.int64]) -> list[str]:
+    """The class said of each window, "" where none is."""
+    names = bundle.manifest.scheme.heads[head]
+    return [names[row] if row != NO_CLASS else "" for row in rows]
 
 
 def _windows(tensors: Mapping[str, Ints], rate: int, max_windows: int) -> list[NDArray[np.float32]]:

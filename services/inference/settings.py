@@ -20,6 +20,8 @@ class InferenceSettings(FromEnvironment):
     """Folder of the bundle to serve; the built-in `demo` where it is not given."""
     allow_demo_bundle: bool = False
     """Serve a bundle that is marked as fit for demonstrations only."""
+    device: str = "cpu"
+    """torch's name of the device that features with weights run on."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=8000, ge=1, le=65535)

@@ -1,6 +1,5 @@
 """A corpus's segments as a feature hears them: read, mono, in one of two bands, at the rate that is asked for."""
 
-from enum import StrEnum
 from hashlib import file_digest
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from services.emotion.abstention import Band
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
 from streams.domain.records import Audio, Encoding
@@ -19,13 +19,6 @@ Samples = NDArray[np.float32]  #: shape (samples,), full scale 1
 
 TELEPHONE_RATE = 8000
 ROUNDING_MS = 10  #: that a segment may end behind its recording: times are rounded, and codecs pad
-
-
-class Band(StrEnum):
-    """What the recording came through."""
-
-    WIDE = "wide"  #: as recorded
-    TELEPHONE = "telephone"  #: 8 kHz, G.711 mu-law and back
 
 
 def heard(recordings: Path, segment: Segment, rate: int, band: Band) -> Samples:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from services.emotion.abstention import Band
 from services.emotion.features.feature import Array, Feature, FeatureError
-from services.training.audio import Band, fingerprint, heard, place
+from services.training.audio import fingerprint, heard, place
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
 from services.training.store import (

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.calibration import Sigmoid
+from services.training.harmonise import NONE
 
 Array = NDArray[np.float64]
 Right = NDArray[np.bool_]
@@ -18,13 +19,15 @@ _STEPS, _SMALL, _LEAST_STEP = 100, 1e-8, 1e-10
 def calibration(scores: Mapping[str, Array], wanted: Mapping[str, NDArray[np.int64]]) -> dict[str, tuple[Sigmoid, ...]]:
     """A sigmoid for each class of every head of which all classes have `ENOUGH` windows.
 
-    `scores` are held-out decision values (windows, classes), `wanted` the true class of each window.
+    `scores` are held-out decision values (windows, classes), `wanted` the true class of each window, or NONE.
     """
-    return {
-        head: tuple(platt(rows[:, column], wanted[head] == column) for column in range(rows.shape[1]))
-        for head, rows in scores.items()
-        if np.bincount(wanted[head], minlength=rows.shape[1]).min() >= ENOUGH
-    }
+    found = {}
+    for head, rows in scores.items():
+        known = wanted[head] != NONE
+        classes = wanted[head][known]
+        if np.bincount(classes, minlength=rows.shape[1]).min() >= ENOUGH:
+            found[head] = tuple(platt(column, classes == index) for index, column in enumerate(rows[known].T))
+    return found
 
 
 def platt(scores: Array, is_class: Right) -> Sigmoid:
@@ -42,7 +45,7 @@ def platt(scores: Array, is_class: Right) -> Sigmoid:
         if np.abs(gradient).max() < _SMALL * len(scores):
             break
         curve = (terms * (share * (1 - share))) @ terms.T + 1e-12 * np.eye(2)
-        direction: Array = -np.linalg.solve(curve, gradient)
+        direction = -np.linalg.solve(curve, gradient).astype(np.float64)
         found = _step(found, direction, gradient, terms, target)
     return Sigmoid(float(found[0]), float(found[1]))
 

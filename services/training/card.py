@@ -1,11 +1,18 @@
 """The model card that lies beside a bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
-from services.emotion.bundle import Bundle, Score
+from services.emotion.abstention import Band
+from services.emotion.bundle import Bundle
+from services.emotion.features.registry import FEATURES
+from services.emotion.manifest import Described, Score
+from services.training.calibrate import ENOUGH
+from services.training.evaluate import FOLDS
 
 CARD = "CARD.md"
+MEASURES = ("uar", "macro_f1", "ece", "ece_if_perfect")
 
 _OPENING = """\
 Acted, {speakers} speakers, single sentences. Valence and arousal are a table of the category, so agreement
@@ -16,39 +23,50 @@ score real customers**; the inference service refuses it unless a setting names 
 _USE = """\
 ## What it is
 
-One-vs-rest RBF support vector machines (C = 1, gamma = 1 / {values}, balanced classes) on {values} weight-free
-functionals (`{feature}`) of a window at {rate} Hz: log-mel, cepstrum, spectral shape, loudness, periodicity and
-pitch, their statistics, modulation and rhythm. Nothing depends on the recording's gain, nothing quieter than 30
-dB under a band's loud frames counts, and no value counts further than 3 standard deviations from the mean.
-Recordings were brought to a telephone's band first (8 kHz, G.711 mu-law and back). Probabilities are a softmax
-of the decision values with one factor a head, fitted on scores that leave one speaker out, each class weighing
-alike; the likeliest class is always the one with the largest decision value.
+One-vs-rest RBF support vector machines (C = 1, gamma = 1 / {values}, balanced classes) on {values} {feature} of a
+window at {rate} Hz. No value counts further than 3 standard deviations from the mean. {band} The class is that of the
+largest decision value. Probabilities are Platt's sigmoid a class, fitted on decision values of {grouped}s that were
+left out, brought to a sum of 1; where they hold another class for likelier than the decision does, the two share what
+they have between them.{uncalibrated}
 
 It abstains under {min_ms} ms and over {max_ms} ms, on silence, heavy clipping and where no voiced speech is
-found. It does not know music, noise or another language from German acted speech: most of a real call lies
-outside what it has heard.
+found. A window is out of domain where its fifth nearest training window is more than {limit:.1f} away (Euclidean, in
+standard deviations of each value), as 1 % of the training windows are from those of other {grouped}s: then the bundle
+abstains too, or what it says is marked where the use case asks for that.
 
 ## What it was trained on
 
 {windows} recordings of {speakers} speakers from `{corpus}` ({labels}){left_out}{skipped}. Segments are the
-corpus's own, many of them shorter than the 2.5 s of the live stream's shortest window. The bundle holds the
-features of most of them as support vectors.
+corpus's own, many of them shorter than the 2.5 s of the live stream's shortest window.
+
+**The bundle holds the features of every window that it was trained on**, most of them as support vectors: they can tell
+that a voice was among them. Keep it as you keep the recordings. It knows its {grouped}s by a mark each, so that
+`undertone erase` can name it when one of its calls is erased: train it again then.
 
 Fingerprint of the data `{fingerprint}`, of the window rule `{window_rule}`, of the bundle `{sha256}`.
 
 Made with {made_with}.
 """
 
+_FUNCTIONALS = """\
+weight-free functionals (`{name}`): log-mel, cepstrum, spectral shape, loudness, periodicity and pitch, their
+statistics, modulation and rhythm, none of which depends on the recording's gain,"""
+
+_BANDS = {
+    Band.TELEPHONE: "Recordings were brought to a telephone's band first (8 kHz, G.711 mu-law and back).",
+    Band.WIDE: "Recordings were left as wide as they are; a window from a telephone is abstained from (`bandwidth`).",
+}
+
 _SCORES = """\
 ## How well it does
 
-Leaving one speaker out, in telephone band: every figure is of voices that the machines, the scaler and the
-calibration never heard. In brackets the 95 % interval, speakers resampled 2,000 times; with so few speakers it
-is wide. Calibration error (ten bins of equal mass) is never 0 on so few windows even where every probability is
-right, and resampling inflates it.
+Leaving one {grouped} out{parts}: every figure is of voices that the machines, the scaler and the
+calibration never heard. In brackets the 95 % interval, {grouped}s resampled 2,000 times; with few of them it is
+wide. The calibration error (of the class said, ten bins of equal mass) is never 0 on so many windows: beside it stands
+what a model would show that is right exactly as often as it says.
 
-| head | classes | chance | UAR | macro-F1 | calibration error |
-| --- | --- | --- | --- | --- | --- |
+| head | classes | chance | UAR | macro-F1 | calibration error | if it were perfect |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 
 _SOURCE = """
@@ -82,19 +100,28 @@ def write_card(folder: Path, bundle: Bundle, labels: Mapping[str, int], skipped:
         _use(bundle, labels, skipped),
         source,
     ]
-    (folder / CARD).write_text("".join(parts), encoding="utf-8")
+    (folder / CARD).write_text(_wrapped("".join(parts)), encoding="utf-8")
+
+
+def _wrapped(text: str) -> str:
+    """The same with its paragraphs broken anew; tables and headings stay as they are."""
+    return "\n\n".join(part if part.startswith(("|", "#")) else fill(part, 110) for part in text.split("\n\n")) + "\n"
 
 
 def _scores(bundle: Bundle) -> str:
     rows = []
     for head, classes in bundle.manifest.scheme.heads.items():
         figures = bundle.manifest.scores[head]
-        cells = " | ".join(_percent(figures[measure]) for measure in ("uar", "macro_f1", "ece"))
+        cells = " | ".join(_percent(figures.get(measure)) for measure in MEASURES)
         rows.append(f"| {head} | {', '.join(classes)} | {100 / len(classes):.1f} | {cells} |\n")
-    return _SCORES + "".join(rows)
+    training = bundle.manifest.training
+    parts = f", in {FOLDS} parts" if len(training.conversations) > FOLDS else ""
+    return _SCORES.format(grouped=training.grouped, parts=parts) + "".join(rows)
 
 
-def _percent(score: Score) -> str:
+def _percent(score: Score | None) -> str:
+    if score is None:
+        return "no probabilities"
     return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
 
 
@@ -102,10 +129,14 @@ def _use(bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) 
     manifest, training = bundle.manifest, bundle.manifest.training
     return _USE.format(
         values=len(bundle.heads.mean),
-        feature=manifest.feature,
+        feature=_feature(manifest.feature),
         rate=manifest.rate,
+        band=_BANDS[manifest.band],
+        grouped=training.grouped,
+        uncalibrated=_uncalibrated(manifest.uncalibrated),
         min_ms=manifest.limits.min_ms,
         max_ms=manifest.limits.max_ms,
+        limit=manifest.distance.limit,
         windows=training.windows,
         speakers=len(training.speakers),
         corpus=training.corpus,
@@ -117,6 +148,23 @@ def _use(bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) 
         sha256=bundle.sha256,
         made_with=", ".join(f"{name} {version}" for name, version in manifest.made_with.items()),
     )
+
+
+def _feature(described: Described) -> str:
+    if described.name.startswith("functionals"):
+        return _FUNCTIONALS.format(name=described.name)
+    models = " and ".join(
+        f"`{each.source}`" + f" at `{each.revision}`" * bool(each.revision) for each in described.models
+    )
+    source = f", layer {described.layer} of {models}, version `{described.version}`," if models else ""
+    terms = f" ({FEATURES[described.name].licence})" if FEATURES[described.name].licence else ""
+    return f"values of `{described.name}`{terms}{source}"
+
+
+def _uncalibrated(heads: Sequence[str]) -> str:
+    if not heads:
+        return ""
+    return f" A class had under {ENOUGH} windows under {', '.join(heads)}: the class said is all that is told there."
 
 
 def _counts(counts: Mapping[str, int]) -> str:

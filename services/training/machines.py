@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from services.emotion.heads import Heads, rbf, softmax, standardised
+from services.emotion.heads import Heads, rbf, standardised
 from services.training.errors import SchemeError
 from services.training.harmonise import NONE
 from streams.domain.schemes import Scheme, class_of
@@ -15,10 +15,8 @@ from streams.domain.schemes import Scheme, class_of
 Vectors = NDArray[np.float32]
 Targets = Mapping[str, NDArray[np.int64]]  #: head -> (windows,) index of the class, or NONE
 Packed = tuple[NDArray[np.float64], NDArray[np.float64]]  #: (windows, classes) coefficients, (classes,) intercepts
-Scores = Mapping[str, NDArray[np.float64]]  #: head -> (windows, classes)
 
 KERNEL_BYTES = 4 << 30  #: 23,000 windows; a larger kernel is not made, each machine asks for its rows as it goes
-SHARPNESS = np.geomspace(0.1, 20, 400)
 
 
 def targets(scheme: Scheme, labels: Sequence[str]) -> dict[str, NDArray[np.int64]]:
@@ -72,7 +70,6 @@ def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
         support=points[used],
         dual=dual[used],
         intercept=np.concatenate([packed[head][1] for head in scheme.heads()]),
-        sharpness=np.ones(len(packed)),
         gamma=gamma,
     )
 
@@ -81,7 +78,7 @@ def _check_complete(scheme: Scheme, wanted: Targets) -> None:
     for head, classes in scheme.heads().items():
         absent = [name for index, name in enumerate(classes) if index not in wanted[head]]
         if absent:
-            raise SchemeError(f"head {head}: a class needs recordings of three speakers or more: {', '.join(absent)}")
+            raise SchemeError(f"head {head}: a class needs three speakers or conversations: {', '.join(absent)}")
 
 
 def _alike(wanted: Targets) -> list[tuple[NDArray[np.int64], list[str]]]:
@@ -115,19 +112,3 @@ def pack(fitted: OneVsRestClassifier, known: NDArray[np.int64], windows: int) ->
     if len(intercepts) == 1:
         return np.hstack([-dual, dual]), np.concatenate([-intercepts, intercepts])
     return dual, intercepts
-
-
-def sharpness(scores: Scores, wanted: Targets) -> NDArray[np.float64]:
-    """Per head, the softmax factor with the least log loss on scores of windows that the machines have not seen.
-
-    Each class weighs alike, as in the machines: how common a class is on real calls is not known here.
-    """
-    return np.array([_sharpest(scores[head], wanted[head]) for head in wanted])
-
-
-def _sharpest(scores: NDArray[np.float64], wanted: NDArray[np.int64]) -> float:
-    scores, wanted = scores[wanted != NONE], wanted[wanted != NONE]
-    weights = 1 / np.bincount(wanted, minlength=scores.shape[1])[wanted]
-    chosen = np.arange(len(wanted)), wanted
-    losses = [-weights @ np.log(np.maximum(softmax(scores * factor)[chosen], 1e-12)) for factor in SHARPNESS]
-    return float(SHARPNESS[int(np.argmin(losses))])

@@ -15,6 +15,7 @@ from services.training.corpora.corpus import DIMENSIONS, Corpus, Segment
 from services.training.corpora.recordings import read_header, read_samples
 from services.training.corpora.tables import write_table
 from services.training.errors import CorpusError
+from streams.domain.unlabelled import Unlabelled
 from streams.speech.resample import resample
 
 BATCH = 32  #: windows in memory at a time
@@ -69,6 +70,9 @@ def hear_pool(
     if not kept:
         raise CorpusError(f"{corpus.name}: the bundle judges no segment of it ({_told(passed)}); check the recordings")
     heads = kept[0][1].shares
+    if not heads:
+        name = bundle.manifest.name
+        raise CorpusError(f"bundle {name!r} gives no probabilities; train it on more windows of each class")
     return Pool(
         segments=tuple(segment for segment, _ in kept),
         probabilities={head: np.stack([seen.shares[head] for _, seen in kept]) for head in heads},
@@ -96,12 +100,13 @@ def _line(segment: Segment, recordings: Path, folder: Path) -> dict[str, object]
 
 
 def _see(bundle: Bundle, windows: Sequence[Array]) -> list["_Seen | str"]:
-    """What the bundle makes of each window, or the reason why nothing."""
-    judged, described = judge(bundle, windows), [describe(window, bundle.manifest.limits)[1] for window in windows]
+    """What the bundle makes of each window, or the reason why nothing; one out of domain is the more worth hearing."""
+    judged, known = judge(bundle, windows), bundle.manifest
+    described = describe(windows, bundle.feature, rate=known.rate, limits=known.limits, band=known.band)
     return [
-        _Seen({head: rows[at] for head, rows in judged.probabilities.items()}, vector)
-        if judged.reasons[at] is None and vector is not None
-        else str(judged.reasons[at])
+        str(judged.reasons[at])
+        if isinstance(vector, Unlabelled) or judged.reasons[at] not in {None, Unlabelled.DISTANCE}
+        else _Seen({head: rows[at] for head, rows in judged.probabilities.items()}, vector[known.feature.layer])
         for at, vector in enumerate(described)
     ]
 

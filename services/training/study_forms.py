@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 
 from services.training.study import QUESTIONS
-from services.wording import clock
+from services.wording import clock, judgement
 from streams.domain.records import Label
-from streams.domain.rules import likeliest
+from streams.domain.rules import said
 
 #: What people are asked, and what each answer means to them.
 _ASKED = {
@@ -105,10 +105,9 @@ def _table(call: Call, heads: Sequence[str]) -> str:
 
 def _cells(label: Label, heads: Sequence[str]) -> str:
     times = f"<td>{clock(label.start_ms)}</td><td>{clock(label.end_ms)}</td>"
-    if not label.heads:
+    if not said(label):
         return f'{times}<td colspan="{len(heads)}">not judged: {escape(str(label.reason))}</td>'
-    said = (label.heads[head] for head in heads)
-    return times + "".join(f"<td>{escape(likeliest(p))} {max(p.values()):.0%}</td>" for p in said)
+    return times + "".join(f"<td>{escape(judgement(label, head))}</td>" for head in heads)
 
 
 def _question(question: str, answers: Sequence[str]) -> str:

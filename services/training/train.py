@@ -1,30 +1,31 @@
-"""From a labelled corpus to a bundle with its card: evaluate on unheard speakers, then fit on everything."""
+"""From a labelled corpus to a bundle with its card: evaluate on unheard groups, then fit on everything."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 
-from services.emotion import bundle as bundles
-from services.emotion.bundle import Bundle, Limits, Manifest, Score, Training
-from services.emotion.features.functionals import FEATURE, RATE
-from services.emotion.model import describe
+from services.emotion import manifest as manifests
+from services.emotion.abstention import Band, Limits, Reference, placed, refer
+from services.emotion.bundle import Bundle, save_bundle
+from services.emotion.calibration import Calibration
+from services.emotion.features.functionals import FEATURE
+from services.emotion.features.registry import open_feature
+from services.emotion.features.sources import Model
+from services.emotion.heads import Heads
+from services.emotion.manifest import Described, Distance, Manifest, Score, Training, conversation_mark
 from services.training.card import write_card
-from services.training.corpus import Recording, fingerprint, read_corpus, telephone
-from services.training.errors import CorpusError
-from services.training.evaluate import Speakers, Tick, calibrated, fit_calibrated, scored
-from services.training.machines import Targets, Vectors, targets
+from services.training.corpora.corpus import Corpus
+from services.training.evaluate import Groups, calibrated, fit_calibrated, folds, scored
+from services.training.examples import Examples, Hearing, Progress, chosen, data_hash, examples, layer_of
+from services.training.harmonise import NONE
 from streams.domain.schemes import EMODB, Scheme
 from streams.domain.windows import MAX_WINDOW_MS
 
-#: announces (what, how many steps) and returns what to call after each step
-Progress = Callable[[str, int], Tick]
-
-MIN_SPEAKERS = 3
-DEMO_LIMITS = Limits(min_ms=1_000, max_ms=MAX_WINDOW_MS, demo_only=True)
+MIN_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,79 +36,93 @@ class Plan:
     out: Path
     name: str = "demo"
     scheme: Scheme = EMODB
+    feature: str = FEATURE
+    models: tuple[Model, ...] = ()  #: that the feature needs
+    layer: int | None = None  #: of the feature; None: what a linear probe chooses
+    device: str = "cpu"
+    band: Band = Band.TELEPHONE
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
-    limits: Limits = DEMO_LIMITS
 
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """The corpus as the machines see it; `skipped` counts, by reason, windows that the bundle would not judge."""
-
-    recordings: Sequence[Recording]
-    vectors: Vectors
-    wanted: Targets
-    speakers: Speakers
-    skipped: Counter[str]
+    @property
+    def limits(self) -> Limits:
+        """EmoDB's scheme is a table of acted categories: whatever is trained on it is for demonstrations alone."""
+        return Limits(MIN_MS, MAX_WINDOW_MS, demo_only=self.scheme.name == EMODB.name)
 
 
 def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -> Bundle:
-    """Evaluate, fit and write a bundle and its card into `plan.out`. TrainingError, BundleError: nothing is written."""
-    bundles.check_name(plan.name, f"--name {plan.name!r}:")
-    examples = _examples(plan, progress)
-    speakers = len(np.unique(examples.speakers))
-    data = (plan.scheme, examples.vectors, examples.wanted, examples.speakers)
-    rows = calibrated(*data, progress("leaving one speaker out", speakers * (speakers - 1)))
-    heads = fit_calibrated(*data, progress("fitting", speakers))
-    scores = scored(rows, examples.wanted, examples.speakers)
-    made = bundles.save_bundle(plan.out, _manifest(plan, examples, scores), heads)
-    write_card(plan.out, made, Counter(item.label for item in examples.recordings), examples.skipped)
+    """Evaluate, fit and write a bundle and its card into `plan.out`.
+
+    TrainingError, FeatureError, BundleError: nothing is written.
+    """
+    manifests.check_name(plan.name, f"--name {plan.name!r}:")
+    hearing = Hearing(open_feature(plan.feature, plan.models, plan.device), plan.band, plan.limits)
+    harmonised = chosen(plan.corpus, plan.scheme, plan.left_out)
+    found = examples(harmonised, hearing, progress)
+    layer = layer_of(found, plan.layer)
+    vectors, groups = found.layers[:, layer], found.groups
+    data = (plan.scheme, vectors, found.wanted, groups)
+    judged = calibrated(*data, progress(f"leaving one {found.grouped} out", _fits(groups)))
+    heads, sigmoids = fit_calibrated(*data, progress("fitting", len(list(folds(groups)))))
+    described = Described(hearing.feature.name, hearing.feature.version, layer, plan.models)
+    scores = scored(judged, found.wanted, groups)
+    training = _training(plan, harmonised.corpus, found)
+    manifest = _manifest(plan, hearing, described, training, calibration=sigmoids, scores=scores)
+    made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)
+    write_card(plan.out, made, _counts(found, plan.scheme), found.skipped)
     return made
 
 
-def _examples(plan: Plan, progress: Progress) -> Examples:
-    recordings = _chosen(plan)
-    tick = progress("features", len(recordings))
-    kept: list[Recording] = []
-    vectors, skipped = [], Counter[str]()
-    for recording in recordings:
-        reason, vector = describe(telephone(recording.path), plan.limits)
-        if vector is None:
-            skipped[str(reason)] += 1
-        else:
-            kept.append(recording)
-            vectors.append(vector)
-        tick()
-    speakers = np.array([item.speaker for item in kept])
-    if len(np.unique(speakers)) < MIN_SPEAKERS:
-        raise CorpusError(f"{plan.corpus}: {MIN_SPEAKERS} speakers or more are needed to judge by unheard voices")
-    return Examples(kept, np.stack(vectors), targets(plan.scheme, [item.label for item in kept]), speakers, skipped)
+def _fits(groups: Groups) -> int:
+    """How many folds are fitted inside the training parts of all folds."""
+    return sum(len(list(folds(groups[~test]))) for test in folds(groups))
 
 
-def _chosen(plan: Plan) -> list[Recording]:
-    recordings = read_corpus(plan.corpus)
-    unknown = set(plan.left_out) - {item.speaker for item in recordings}
-    if unknown:
-        raise CorpusError(f"{plan.corpus}: no speaker {', '.join(sorted(unknown))} to leave out")
-    return [item for item in recordings if item.speaker not in plan.left_out]
+def _reference(heads: Heads, vectors: NDArray[np.float32], groups: Groups) -> Reference:
+    _, numbers = np.unique(groups, return_inverse=True)
+    return refer(placed(vectors, heads.mean, heads.scale), numbers.astype(np.int32))
 
 
-def _manifest(plan: Plan, examples: Examples, scores: dict[str, dict[str, Score]]) -> Manifest:
+def _counts(found: Examples, scheme: Scheme) -> Counter[str]:
+    """Windows of each class under the first head."""
+    head, names = next(iter(scheme.heads().items()))
+    return Counter(names[at] for at in found.wanted[head] if at != NONE)
+
+
+def _training(plan: Plan, corpus: Corpus, found: Examples) -> Training:
+    return Training(
+        corpus=corpus.name,
+        fingerprint=data_hash(corpus, found),
+        windows=len(found.segments),
+        speakers=tuple(sorted({segment.speaker for segment in found.segments})),
+        conversations=tuple(conversation_mark(str(name)) for name in np.unique(found.groups)),
+        grouped=found.grouped,
+        left_out=tuple(sorted(plan.left_out)),
+        segmented=corpus.cut.value,
+    )
+
+
+def _manifest(
+    plan: Plan,
+    hearing: Hearing,
+    described: Described,
+    training: Training,
+    *,
+    calibration: Calibration,
+    scores: dict[str, dict[str, Score]],
+) -> Manifest:
     return Manifest(
-        format=bundles.FORMAT,
+        format=manifests.FORMAT,
         name=plan.name,
-        scheme=bundles.Scheme(plan.scheme.name, plan.scheme.heads()),
-        feature=FEATURE,
-        rate=RATE,
-        window_rule=bundles.window_rule(),
-        training=Training(
-            corpus=plan.corpus.name,
-            fingerprint=fingerprint(plan.corpus, examples.recordings),
-            windows=len(examples.recordings),
-            speakers=tuple(sorted(set(examples.speakers.tolist()))),
-            left_out=tuple(sorted(plan.left_out)),
-        ),
+        scheme=manifests.Scheme(plan.scheme.name, plan.scheme.heads()),
+        feature=described,
+        rate=hearing.rate,
+        band=hearing.band,
+        window_rule=manifests.window_rule(),
+        training=training,
+        calibration={head: tuple(each) for head, each in calibration.items()},
+        distance=Distance(limit=0.0),
         scores=scores,
-        limits=plan.limits,
+        limits=hearing.limits,
         made_with={"numpy": np.__version__, "scikit-learn": sklearn.__version__},
         weights_sha256="",
     )

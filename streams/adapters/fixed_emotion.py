@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from streams.domain.records import Heads, Label, Outcome, Window
+from streams.domain.rules import likeliest
 from streams.domain.schemes import EMODB, Scheme
 from streams.domain.unlabelled import Unlabelled
 
@@ -45,6 +46,7 @@ class FixedEmotion:
             bundle=_BUNDLE,
             heads=heads or {},
             reason=None if judged else Unlabelled.SILENT,
+            classes={head: likeliest(shares) for head, shares in (heads or {}).items()},
         )
 
 

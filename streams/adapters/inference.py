@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.records import Heads, Label, Outcome, Window
+from streams.domain.records import Label, Outcome, Window
 from streams.domain.scoring import Served
 from streams.domain.unlabelled import Unlabelled
 from streams.metrics import Metrics
@@ -44,6 +44,7 @@ class _Parameters(msgspec.Struct, frozen=True):
     bundle_sha256: str = ""
     binary_data_size: int = 0
     classes: dict[str, tuple[str, ...]] = {}
+    uncalibrated: tuple[str, ...] = ()  #: heads that name a class and no probabilities
     demo_only: bool = False
 
 
@@ -151,7 +152,7 @@ class InferenceClient:
     def _by_its_own_bundle(self, label: Label, model: _Model) -> Label:
         if self._wanted.get(label.use_case, model.served) == model.served:
             return label
-        return replace(label, outcome=Outcome.FAILED, heads={}, reason=Unlabelled.OTHER_BUNDLE)
+        return replace(label, outcome=Outcome.FAILED, heads={}, classes={}, reason=Unlabelled.OTHER_BUNDLE)
 
     async def _patiently(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
         """Ask until the service answers; None where it refuses the request."""
@@ -198,7 +199,12 @@ class InferenceClient:
         async with self._session.post(url, data=BytesIO(header + body), headers=headers) as response:
             if response.status in REFUSALS:
                 return model, None
-            reply = _reply(await self._read(response), response.headers.get(HEADER_LENGTH), len(windows), model)
+            body = await self._read(response)
+        try:
+            reply = _reply(body, response.headers.get(HEADER_LENGTH), len(windows), model)
+        except _ServiceError:
+            self._model = None  # another bundle may be served by now, with other classes
+            raise
         if reply.bundle != model.parameters.bundle_sha256:
             self._model = None
             raise _ServiceError("another bundle is served than before")
@@ -288,11 +294,30 @@ def _reply(body: bytes, header_length: str | None, windows: int, model: _Model) 
 def _check(
     scores: Mapping[str, NDArray[np.float32]], texts: Mapping[str, list[str]], windows: int, model: _Model
 ) -> None:
-    promised = {head: (windows, len(classes)) for head, classes in model.parameters.classes.items()}
+    parameters = model.parameters
+    promised = {
+        head: (windows, len(names)) for head, names in parameters.classes.items() if head not in parameters.uncalibrated
+    }
     given = {head: rows.shape for head, rows in scores.items()}
     told = [*zip(texts.get("outcome", ()), texts.get("reason", ()), strict=False)]
-    if given != promised or len(told) != windows or not all(_fits(outcome, reason) for outcome, reason in told):
+    judged = [_is_judged(*pair) for pair in told]
+    if (
+        given != promised
+        or len(told) != windows
+        or not all(_fits(outcome, reason) for outcome, reason in told)
+        or not all(_names(texts.get(f"{head}.class", []), judged, names) for head, names in parameters.classes.items())
+    ):
         raise _ServiceError("the reply's tensors are not those of the model's metadata")
+
+
+def _names(said: Sequence[str], judged: Sequence[bool], names: Sequence[str]) -> bool:
+    """Whether of every window that is judged a class of these is said."""
+    return len(said) == len(judged) and all(name in names for name, is_ in zip(said, judged, strict=True) if is_)
+
+
+def _is_judged(outcome: str, reason: str) -> bool:
+    """Whether there is a judgement: also of a window out of domain, for a use case that marks these."""
+    return outcome == Outcome.LABELLED or (outcome == Outcome.ABSTAINED and reason == Unlabelled.DISTANCE)
 
 
 def _fits(outcome: str, reason: str) -> bool:
@@ -327,22 +352,19 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 
 def _label(window: Window, model: _Model, reply: _Reply, at: int) -> Label:
     outcome, reason = reply.texts["outcome"][at], reply.texts["reason"][at]
-    if outcome != Outcome.LABELLED:
+    if not _is_judged(outcome, reason):
         return _unlabelled(window, model, Outcome(outcome), Unlabelled(reason))
-    heads = {
-        head: dict(zip(classes, map(float, reply.scores[head][at]), strict=True))
-        for head, classes in model.parameters.classes.items()
-    }
     if not all(((rows[at] >= 0) & (rows[at] <= 1)).all() for rows in reply.scores.values()):  # NaN is neither
         return _unlabelled(window, model, Outcome.FAILED, Unlabelled.NOT_FINITE)
-    return _made(window, model, Outcome.LABELLED, heads, None)
+    names = model.parameters.classes
+    return replace(
+        _unlabelled(window, model, Outcome.LABELLED, Unlabelled(reason) if reason else None),
+        heads={head: dict(zip(names[head], map(float, rows[at]), strict=True)) for head, rows in reply.scores.items()},
+        classes={head: reply.texts[f"{head}.class"][at] for head in names},
+    )
 
 
-def _unlabelled(window: Window, model: _Model, outcome: Outcome, reason: Unlabelled) -> Label:
-    return _made(window, model, outcome, {}, reason)
-
-
-def _made(window: Window, model: _Model, outcome: Outcome, heads: Heads, reason: Unlabelled | None) -> Label:
+def _unlabelled(window: Window, model: _Model, outcome: Outcome, reason: Unlabelled | None) -> Label:
     return Label(
         window_id=window.id,
         call=window.call,
@@ -354,6 +376,5 @@ def _made(window: Window, model: _Model, outcome: Outcome, heads: Heads, reason:
         spoken_at=window.spoken_at,
         outcome=outcome,
         bundle=model.parameters.bundle_sha256,
-        heads=heads,
         reason=reason,
     )

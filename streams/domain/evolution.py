@@ -14,8 +14,8 @@ from math import fsum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from streams.domain.records import Heads, Label, Outcome
-from streams.domain.rules import likeliest
+from streams.domain.records import Label, Outcome
+from streams.domain.rules import said, shares
 from streams.domain.schemes import Dimension, Scheme
 
 EMOTIONAL_PERCENT = 33  #: of the judged speech, from which on a call is generally emotional
@@ -169,24 +169,26 @@ def _degree(name: str, raw: Sequence[str], menu: Mapping[str, int]) -> int:
 
 
 def _read(label: Label, means: Meaning) -> Reading:
-    said = {head: likeliest(shares) for head, shares in label.heads.items() if shares}
+    classes = said(label)
     # Labels of an older scheme may lack a head: to this one they say nothing.
-    if label.outcome is not Outcome.LABELLED or not {means.head, _VALENCE, _AROUSAL} <= said.keys():
+    if label.outcome is not Outcome.LABELLED or not {means.head, _VALENCE, _AROUSAL} <= classes.keys():
         return Reading(label.start_ms, label.end_ms, judged=False, emotional=False, negative=False, strength=0)
-    emotional, negative = said[means.head] not in means.neutral, said[_VALENCE] in means.negative
-    strength = _strength(label.heads, means) if emotional and negative else 0
+    emotional, negative = classes[means.head] not in means.neutral, classes[_VALENCE] in means.negative
+    strength = _strength(label, means) if emotional and negative else 0
     return Reading(label.start_ms, label.end_ms, judged=True, emotional=emotional, negative=negative, strength=strength)
 
 
-def _strength(heads: Heads, means: Meaning) -> int:
+def _strength(label: Label, means: Meaning) -> int:
     """How negative times how excited the window is expected to be."""
-    negative, excited = _expected(heads[_VALENCE], means.negative), _expected(heads[_AROUSAL], means.excited)
+    negative, excited = _expected(label, _VALENCE, means.negative), _expected(label, _AROUSAL, means.excited)
     return round(STRONGEST * negative * excited)
 
 
-def _expected(probabilities: Mapping[str, float], weights: Mapping[str, float]) -> float:
+def _expected(label: Label, head: str, weights: Mapping[str, float]) -> float:
+    """The mean weight of the head's classes."""
+    likely = shares(label, head)
     # fsum, as stores lose the order of the classes.
-    return fsum(probabilities.get(name, 0.0) * weight for name, weight in weights.items())
+    return fsum(likely.get(name, 0.0) * weight for name, weight in weights.items())
 
 
 def _thirds(readings: Sequence[Reading]) -> tuple[Third, Third, Third]:

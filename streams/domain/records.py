@@ -144,13 +144,15 @@ class Outcome(StrEnum):
     FAILED = "failed"  #: no judgement could be computed
 
 
-#: head name ("category.full") -> class -> probability
+#: head name ("category.full") -> class -> probability; a head that the bundle is not calibrated for is missing
 Heads = Mapping[str, Mapping[str, float]]
+#: head name -> the class said
+Classes = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What the models say of one window: every head's probabilities, or the reason why there are none."""
+    """What the models say of one window: the class of every head and its probabilities, or the reason why nothing."""
 
     window_id: str
     call: str
@@ -163,7 +165,10 @@ class Label:
     outcome: Outcome
     bundle: str  #: sha256 of the bundle
     heads: Heads = field(default_factory=dict)
-    reason: Unlabelled | None = None
+    reason: Unlabelled | None = None  #: why nothing is said; beside what is said, a remark: out of domain
+    classes: Classes = field(
+        default_factory=dict
+    )  #: empty in records from before it was told: the likeliest of `heads`
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +190,4 @@ class Escalation:
     reference: str | None = None
     late: bool = False  #: raised over 60 s after the speech
     retracted: bool = False  #: withdrawn or erased since; forget it
+    classes: Classes = field(default_factory=dict)  #: as in `Label`

@@ -3,7 +3,8 @@
 A window is a *hit* when every condition of a rule holds for it. The rule *holds* at a hit by which at least
 `hits` of the last `of` labelled windows are hits, so an escalation always points at a window that was heard as
 such. Windows without a judgement (abstained, failed) are passed over: they are no hit, and they take no place
-among the last `of` either, or a crackling line would silence the rule.
+among the last `of` either, or a crackling line would silence the rule. A window that is judged and marked as out of
+domain counts: the use case asked for that.
 
 An *episode* opens at the window where the rule holds and none is open, and closes once `cool_down_ms` of media
 time have passed since the end of the last window at which it held: one escalation each. What was raised
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from streams.domain.privacy import escalation_id
-from streams.domain.records import Consent, Escalation, Heads, Label, Outcome
+from streams.domain.records import Classes, Consent, Escalation, Label, Outcome
 
 #: An escalation raised longer than this after the speech is `late`.
 LATE = timedelta(seconds=60)
@@ -36,8 +37,8 @@ class Condition:
     """What one head must say: every part that is given must hold. A window without the head is no hit."""
 
     head: str
-    any_of: tuple[str, ...] = ()  #: the likeliest class is one of these
-    none_of: tuple[str, ...] = ()  #: the likeliest class is none of these
+    any_of: tuple[str, ...] = ()  #: the class said is one of these
+    none_of: tuple[str, ...] = ()  #: the class said is none of these
     at_least: Mapping[str, float] = field(default_factory=dict)  #: class -> lowest probability
     at_most: Mapping[str, float] = field(default_factory=dict)  #: class -> highest probability
 
@@ -75,23 +76,41 @@ class RuleError(ValueError):
     """A rule cannot be used. The message names the place and the remedy."""
 
 
+def said(record: Label | Escalation) -> Classes:
+    """The class of each head. No probability is over that of the class said, so rules on either agree."""
+    return record.classes or {head: likeliest(shares) for head, shares in record.heads.items() if shares}
+
+
+def shares(record: Label | Escalation, head: str) -> Mapping[str, float]:
+    """How likely each class of the head is; the class said alone where the bundle is not calibrated for it."""
+    return record.heads.get(head) or {said(record)[head]: 1.0}
+
+
+def bounded(rules: Iterable[Rule]) -> frozenset[str]:
+    """The heads of which these rules ask how likely a class is: a bundle must tell."""
+    conditions = [condition for rule in rules for condition in rule.when]
+    return frozenset(condition.head for condition in conditions if condition.at_least or condition.at_most)
+
+
 def likeliest(probabilities: Mapping[str, float]) -> str:
     """The class with the highest probability; the first by name where two are level, as stores lose the order."""
     return max(sorted(probabilities), key=probabilities.__getitem__)
 
 
-def is_hit(rule: Rule, heads: Heads) -> bool:
-    """Whether a window with these probabilities meets every condition of the rule."""
-    return all(_meets(condition, heads.get(condition.head)) for condition in rule.when)
+def is_hit(rule: Rule, label: Label) -> bool:
+    """Whether the window meets every condition of the rule."""
+    classes = said(label)
+    return all(
+        _meets(condition, classes.get(condition.head), label.heads.get(condition.head, {})) for condition in rule.when
+    )
 
 
-def _meets(condition: Condition, probabilities: Mapping[str, float] | None) -> bool:
-    if not probabilities:
+def _meets(condition: Condition, name: str | None, probabilities: Mapping[str, float]) -> bool:
+    if name is None:
         return False
-    best = likeliest(probabilities)
     return (
-        (not condition.any_of or best in condition.any_of)
-        and best not in condition.none_of
+        (not condition.any_of or name in condition.any_of)
+        and name not in condition.none_of
         and all(probabilities.get(name, -1.0) >= p for name, p in condition.at_least.items())
         and all(probabilities.get(name, 2.0) <= p for name, p in condition.at_most.items())
     )
@@ -104,7 +123,7 @@ def step(rule: Rule, state: State, label: Label, *, raised: bool = False) -> tup
     """
     if label.outcome is not Outcome.LABELLED:
         return state, None
-    hit = is_hit(rule, label.heads)
+    hit = is_hit(rule, label)
     recent = (*state.recent, (label, hit))[-rule.of :]
     hits = tuple(window for window, was_hit in recent if was_hit)
     episode = state.episode
@@ -177,6 +196,7 @@ def _escalation(rule: Rule, episode: Episode, *, consent: Consent, reference: st
         raised_at=at,
         reference=reference,
         late=at - opening.spoken_at > LATE,
+        classes=opening.classes,
     )
 
 

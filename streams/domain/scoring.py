@@ -3,12 +3,30 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.privacy import window_id
 from streams.domain.records import Consent, Label, Notice, Outcome, Role, Window
+from streams.domain.rules import said
 from streams.domain.schemes import Scheme
 from streams.domain.unlabelled import Unlabelled
+
+
+class OutOfDomain(StrEnum):
+    """What a use case makes of a window that is unlike anything that its bundle was trained on."""
+
+    ABSTAIN = "abstain"  #: nothing is said of it
+    MARK = "mark"  #: what is said of it counts, and carries the remark
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a use case asks of the labels of its windows."""
+
+    scheme: Scheme
+    out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
+    bounded: frozenset[str] = frozenset()  #: heads of which a rule asks how likely a class is
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +47,41 @@ def check_label(label: Label) -> Label:
     """Give back a label that may be stored; UnusableError otherwise."""
     _check_span(label, label.window_id)
     judged = label.outcome is Outcome.LABELLED
-    if judged != bool(label.heads) or judged != (label.reason is None):
+    reasons = {None, Unlabelled.DISTANCE} if judged else set(Unlabelled)
+    if judged != bool(said(label)) or label.reason not in reasons:
         raise UnusableError(
-            Reason.MALFORMED, "a label has heads and no reason, an abstained or failed one a reason and no heads"
+            Reason.MALFORMED,
+            "a label has classes, and no reason but distance; an abstained or failed one a reason and no classes",
         )
     return label
 
 
-def fitted(label: Label, scheme: Scheme | None) -> Label:
-    """Give back the label, or a failed one where its heads are not the scheme's: no rule could ever hold on it."""
-    if label.outcome is not Outcome.LABELLED or (scheme is not None and fits(label.heads, scheme)):
+def fitted(label: Label, asked: Asked | None) -> Label:
+    """What is kept of a label as the inference service gave it.
+
+    One whose heads are not the scheme's, or lack probabilities that a rule asks for, is failed: no rule could ever
+    hold on it. One that is marked as out of domain is so only where the use case marks, else it is abstained from.
+    """
+    if label.outcome is not Outcome.LABELLED:
         return label
-    return replace(label, outcome=Outcome.FAILED, heads={}, reason=Unlabelled.OTHER_SCHEME)
+    if asked is None or not _speaks(label, asked.scheme):
+        return _unlabelled(label, Outcome.FAILED, Unlabelled.OTHER_SCHEME)
+    if not asked.bounded <= label.heads.keys():
+        return _unlabelled(label, Outcome.FAILED, Unlabelled.UNCALIBRATED)
+    if label.reason is Unlabelled.DISTANCE and asked.out_of_domain is OutOfDomain.ABSTAIN:
+        return _unlabelled(label, Outcome.ABSTAINED, Unlabelled.DISTANCE)
+    return label
+
+
+def _unlabelled(label: Label, outcome: Outcome, reason: Unlabelled) -> Label:
+    return replace(label, outcome=outcome, reason=reason, heads={}, classes={})
+
+
+def _speaks(label: Label, scheme: Scheme) -> bool:
+    """Whether the label says a class of every head of the scheme, and has probabilities of no others."""
+    heads, classes = _sets(scheme.heads()), said(label)
+    named = classes.keys() == heads.keys() and all(name in heads[head] for head, name in classes.items())
+    return named and all(names == heads.get(head) for head, names in _sets(label.heads).items())
 
 
 def fits(heads: Mapping[str, Iterable[str]], scheme: Scheme) -> bool:

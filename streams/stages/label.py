@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from streams.domain.records import Label, Window
-from streams.domain.schemes import Scheme
-from streams.domain.scoring import check_window, fitted
+from streams.domain.scoring import Asked, check_window, fitted
 from streams.kafka.cloudevents import decode_window, encode_label
 from streams.metrics import Metrics
 from streams.ports import Batch, DeadLetters, Emotion, Fetched, OutcomeStore, Sender
@@ -21,7 +20,7 @@ class LabelStage:
     letters: DeadLetters
     store: OutcomeStore
     emotion: Emotion
-    schemes: Mapping[str, Scheme]  #: use case -> scheme
+    asked: Mapping[str, Asked]  #: use case -> what it asks of its labels
     sender: Sender
     metrics: Metrics
     clock: Callable[[], datetime]
@@ -39,7 +38,7 @@ class LabelStage:
         if scored:
             self._observe_queue(batch.records)
             labels = await self._labels(scored)
-            fitting = [fitted(label, self.schemes.get(label.use_case)) for label in labels]
+            fitting = [fitted(label, self.asked.get(label.use_case)) for label in labels]
             await self.sender.send([encode_label(label) for label in fitting])
         return batch.records[-1].offset + 1
 

@@ -135,6 +135,7 @@ labels = Table(
     Column("reason", Text),
     Column("bundle", Text, nullable=False),
     _json("heads"),  # head -> class -> probability
+    _json("classes"),  # head -> class said; empty in rows from before it was told
     _at("labelled_at", now=True),
     _one_of("role", Role),
     _one_of("outcome", Outcome),
@@ -173,6 +174,7 @@ escalations = Table(
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger, nullable=False),
     _json("heads"),  # of the window that raised it
+    _json("classes"),  # the same
     _json("consent", None),  # the grant that allowed it
     Column("bundle", Text, nullable=False),
     _at("raised_at"),

@@ -33,6 +33,7 @@ BUNDLE = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 NOTICE = Notice("ivr-17", "3", "de", AT - timedelta(seconds=20))
 GRANT = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=AT, notice=NOTICE)
 HEADS = {"category.full": {"anger": 0.75, "neutral": 0.25}, "arousal.full": {"excited": 1.0, "neutral": 0.0}}
+CLASSES = {"category.full": "anger", "arousal.full": "excited"}
 RAMP = bytes(range(256))
 
 
@@ -54,11 +55,15 @@ def call() -> list[CallRecord]:
 @pytest.fixture(scope="session")
 def derived() -> Mapping[str, object]:
     """File name -> a record that the project itself writes."""
-    label = Label(WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, Outcome.LABELLED, BUNDLE, HEADS)
+    label = Label(
+        WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, Outcome.LABELLED, BUNDLE, HEADS, None, CLASSES
+    )
     return {
         "window": Window(WINDOW, PSEUDONYM, "demo", Role.CUSTOMER, 1000, 1016, 0, AT, 8000, RAMP),
         "label": label,
-        "label-abstained": replace(label, outcome=Outcome.ABSTAINED, heads={}, reason=Unlabelled.UNVOICED),
+        "label-abstained": replace(label, outcome=Outcome.ABSTAINED, heads={}, reason=Unlabelled.UNVOICED, classes={}),
+        "label-marked": replace(label, reason=Unlabelled.DISTANCE),
+        "label-uncalibrated": replace(label, heads={"arousal.full": HEADS["arousal.full"]}),
         "escalation": Escalation(
             id="7d9f6f0e-2f3b-5b8a-8a55-0d5c6b7a8f22",
             call=PSEUDONYM,
@@ -73,6 +78,7 @@ def derived() -> Mapping[str, object]:
             bundle=BUNDLE,
             raised_at=AT + timedelta(seconds=2),
             reference="T-4711",
+            classes=CLASSES,
         ),
         "deadletter": DeadLetter(
             topic="calls.v1",

@@ -9,7 +9,7 @@ from rich.text import Text
 from services.standalone.demo.board import Board, Row, place_ms, speaker, timeline
 from services.wording import STYLES, clock, judgements
 from streams.domain.records import Escalation, Label, Outcome
-from streams.domain.rules import Rule, likeliest
+from streams.domain.rules import Rule, said
 
 BARS = "▁▂▃▄▅▆▇█"
 _MID, _HIGH = 0.35, 0.65  #: from which probability a bar is yellow, red
@@ -63,25 +63,29 @@ def escalation_line(name: str, escalation: Escalation) -> Text:
     place = f"{clock(escalation.from_ms)}-{clock(escalation.to_ms)}"
     return Text.assemble(
         (f"ESCALATION {escalation.severity.upper()}", STYLES.get(escalation.severity, "bold")),
-        f"  {name} {place}  {escalation.rule}: {judgements(escalation.heads)}",
+        f"  {name} {place}  {escalation.rule}: {judgements(escalation)}",
     )
 
 
 def label_line(name: str, label: Label) -> str:
     """One label row, for a log."""
-    said = judgements(label.heads) if label.outcome is Outcome.LABELLED else f"{label.outcome}: {label.reason}"
-    return f"{name} {clock(label.start_ms)}-{clock(label.end_ms)}  {said}"
+    if label.outcome is Outcome.LABELLED:
+        told = judgements(label) + (f" ({label.reason})" if label.reason else "")
+    else:
+        told = f"{label.outcome}: {label.reason}"
+    return f"{name} {clock(label.start_ms)}-{clock(label.end_ms)}  {told}"
 
 
 def bars_of(labels: Sequence[Label], dimension: str, classes: frozenset[str]) -> Text:
     """A bar a window: the higher, the likelier are the classes that the rules look for. `·`: no judgement."""
     text = Text()
     for label in labels:
-        probabilities = label.heads.get(f"{dimension}.full")
-        if not probabilities:
+        name = said(label).get(head := f"{dimension}.full")
+        if name is None:
             text.append("·", style="dim")
             continue
-        likely = sum(probabilities.get(name, 0.0) for name in classes or {likeliest(probabilities)})
+        probabilities = label.heads.get(head, {name: 1.0})  # a head without probabilities says its class alone
+        likely = sum(probabilities.get(name, 0.0) for name in classes or {name})
         style = "red" if likely >= _HIGH else "yellow" if likely >= _MID else "green"
         text.append(BARS[min(len(BARS) - 1, int(likely * len(BARS)))], style=style)
     return text
@@ -101,9 +105,9 @@ def _cells(row: Row, looked_for: Watched, *, live: bool, bars: int) -> tuple[Ren
 def _course(labels: Sequence[Label], dimension: str, classes: frozenset[str], width: int) -> Text:
     """How a dimension went, and the class it is at now."""
     course = bars_of(labels, dimension, classes)
-    judged = [label.heads[head] for label in labels if (head := f"{dimension}.full") in label.heads]
+    judged = [name for label in labels if (name := said(label).get(f"{dimension}.full"))]
     course.append(" " * (width - len(labels)))
-    return course.append(f" {likeliest(judged[-1])}" if judged else "")
+    return course.append(f" {judged[-1]}" if judged else "")
 
 
 def _title(dimension: str, looked_for: Watched) -> str:

@@ -2,34 +2,83 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from services.emotion.abstention import Band
 from services.emotion.bundle import Bundle
+from services.emotion.features.functionals import FEATURE
+from services.emotion.features.sources import Model
+from services.emotion.manifest import Score
+from streams import usecases
+from streams.domain.schemes import EMODB
+
+if TYPE_CHECKING:
+    from services.training.train import Plan
 
 app = typer.Typer()
 
-Corpus = Annotated[Path, typer.Argument(help="Folder with labels.csv (path, label, speaker) and its recordings.")]
+Corpus = Annotated[
+    Path, typer.Argument(help="Folder of a corpus: as `undertone corpus` writes it, or labels.csv and recordings.")
+]
 Out = Annotated[Path, typer.Argument(help="Folder that the bundle and its card are written to.")]
 Name = Annotated[str, typer.Option(help="The bundle's name: what the inference service calls its model.")]
+FeatureName = Annotated[str, typer.Option("--feature", help="What describes a window to the heads.")]
+SchemeName = Annotated[str, typer.Option("--scheme", help="Label scheme: built in, or the YAML file of a use case.")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="Folder, file or HUB_ID@COMMIT; one for each asked.")]
+Layer = Annotated[int | None, typer.Option(help="Hidden layer of the feature; else what a linear probe chooses.")]
+Device = Annotated[str, typer.Option(help="Where a feature with weights runs: cpu, cuda.")]
+BandOption = Annotated[Band, typer.Option(help="What of a voice is heard: as on a telephone, or as recorded.")]
 LeaveOut = Annotated[list[str] | None, typer.Option(help="A speaker to keep out of everything; may be repeated.")]
 
 
 @app.command()
-def train(corpus: Corpus, out: Out, name: Name = "demo", leave_out: LeaveOut = None) -> None:
-    """Train a bundle on acted speech in telephone band, scored on speakers that it never heard.
+def train(
+    corpus: Corpus,
+    out: Out,
+    *,
+    name: Name = "demo",
+    feature: FeatureName = FEATURE,
+    model: Models = None,
+    layer: Layer = None,
+    scheme: SchemeName = EMODB.name,
+    band: BandOption = Band.TELEPHONE,
+    device: Device = "cpu",
+    leave_out: LeaveOut = None,
+) -> None:
+    """Train a bundle on labelled speech, scored on speakers that it never heard.
 
     Example: undertone train emodb4 bundles/mine --leave-out 03 --leave-out 08
     """
-    Console().print(_scores(_train(corpus, out, name, tuple(leave_out or ()))))
+    from services.training.train import Plan  # noqa: PLC0415 - needs the train extra, the other commands not
+
+    plan = Plan(
+        corpus,
+        out,
+        name=name,
+        scheme=usecases.scheme_named(scheme),
+        feature=feature,
+        models=tuple(map(_model, model or ())),
+        layer=layer,
+        device=device,
+        band=band,
+        left_out=tuple(leave_out or ()),
+    )
+    Console().print(_scores(_train(plan)))
 
 
-def _train(corpus: Path, out: Path, name: str, left_out: tuple[str, ...]) -> Bundle:
-    from services.training.train import Plan, train  # noqa: PLC0415 - needs the train extra, the other commands not
+def _model(named: str) -> Model:
+    """A folder or file, or a hub id with its commit behind an `@`."""
+    source, at, revision = named.rpartition("@")
+    return Model(source, revision) if at else Model(named)
+
+
+def _train(plan: "Plan") -> Bundle:
+    from services.training.train import train  # noqa: PLC0415 - as above
 
     with Progress() as bar:
 
@@ -37,15 +86,16 @@ def _train(corpus: Path, out: Path, name: str, left_out: tuple[str, ...]) -> Bun
             task = bar.add_task(what, total=steps)
             return lambda: bar.advance(task)
 
-        return train(Plan(corpus, out, name=name, left_out=left_out), progress)
+        return train(plan, progress)
 
 
 def _scores(bundle: Bundle) -> Table:
-    table = Table("head", "UAR", "macro-F1", title=f"{bundle.manifest.name}, leaving one speaker out, in % [95 %]")
+    title = f"{bundle.manifest.name}, leaving one {bundle.manifest.training.grouped} out, in % [95 %]"
+    table = Table("head", "UAR", "macro-F1", "calibration error", "if it were perfect", title=title)
     for head, figures in bundle.manifest.scores.items():
-        cells = [
-            f"{figures[name].value:.1%} [{figures[name].low:.1%}, {figures[name].high:.1%}]"
-            for name in ("uar", "macro_f1")
-        ]
-        table.add_row(head, *cells)
+        table.add_row(head, *(_percent(figures.get(name)) for name in ("uar", "macro_f1", "ece", "ece_if_perfect")))
     return table
+
+
+def _percent(score: Score | None) -> str:
+    return "no probabilities" if score is None else f"{score.value:.1%} [{score.low:.1%}, {score.high:.1%}]"

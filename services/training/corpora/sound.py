@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from services.emotion.model import CLIPPED_SHARE, FULL_SCALE, SILENT_RMS
+from services.emotion.abstention import CLIPPED_SHARE, FULL_SCALE, SILENT_RMS
 from services.training.corpora.corpus import Corpus, Segment
 from services.training.corpora.recordings import Samples, read_samples
 from services.training.errors import CorpusError

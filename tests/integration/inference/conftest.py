@@ -7,14 +7,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Middleware
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from services.emotion.bundle import DEMO, Bundle, Scheme, load_bundle
+from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.emotion.heads import fast
+from services.emotion.manifest import Scheme
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
+from services.standalone.samples import CALM
 from streams.domain.records import Role, Window
 from streams.metrics import Metrics
 
@@ -31,7 +35,7 @@ def other(demo: Bundle) -> Bundle:
     """The demo's machines with other class names."""
     classes = {head: tuple(f"{name}!" for name in names) for head, names in demo.manifest.scheme.heads.items()}
     manifest = msgspec.structs.replace(demo.manifest, scheme=Scheme("other", classes))
-    return replace(demo, manifest=manifest, heads=replace(demo.heads, classes=classes), sha256="f" * 64)
+    return replace(demo, manifest=manifest, fast=fast(replace(demo.heads, classes=classes)), sha256="f" * 64)
 
 
 @pytest.fixture
@@ -52,10 +56,9 @@ async def _serving(
 
 @pytest.fixture(scope="session")
 def hum() -> NDArray[np.int16]:
-    """Three seconds of a voice-like tone at 8 kHz."""
-    time = np.arange(24_000) / 8000
-    tone = sum(np.sin(2 * np.pi * 140 * n * time) / n for n in range(1, 20)) * np.sin(np.pi * 4 * time) ** 2
-    return np.rint(3000 * tone).astype(np.int16)
+    """Three seconds of the calm sample's customer at 8 kHz."""
+    samples, _ = soundfile.read(CALM, dtype="int16")
+    return np.ascontiguousarray(samples[32_000:56_000, 1])
 
 
 @pytest.fixture(scope="session")

@@ -227,7 +227,10 @@ async def test_half_a_sample_at_a_windows_end_does_not_shift_its_neighbours(
     async with serving(demo) as server, asking(server.make_url("/")) as (client, _):
         (plain,) = await client.label([window()])
         odd = await client.label([window(data=window().data + b"\x01"), window()])
-    assert [label.heads for label in odd] == [plain.heads, plain.heads]
+    for label in odd:
+        assert label.classes == plain.classes
+        for head, shares in plain.heads.items():
+            assert label.heads[head] == pytest.approx(shares, abs=1e-4)
 
 
 async def test_a_bundle_replaced_in_between_is_noticed(

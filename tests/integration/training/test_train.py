@@ -7,13 +7,39 @@ import pytest
 import soundfile
 
 from services.cli import run
-from services.emotion.bundle import DEMO, MANIFEST, load_bundle
+from services.emotion.abstention import Band, out_of_domain, placed, refer
+from services.emotion.bundle import DEMO, load_bundle
+from services.emotion.features.functionals import FEATURE
+from services.emotion.features.registry import open_feature
+from services.emotion.manifest import MANIFEST, conversation_mark
 from services.emotion.model import judge
-from services.training.corpus import telephone
+from services.training import evaluate
+from services.training.corpus import read_corpus, telephone
+from services.training.evaluate import folds
 from services.training.train import Plan, train
 
 #: label -> (pitch in Hz, syllables a second): nothing that a machine could miss
 MOODS = {"anger": (220, 6), "happiness": (260, 4), "neutral": (120, 4), "sadness": (100, 2)}
+
+SITE = """
+name: site
+language: de
+bundle: site
+scheme:
+  name: site
+  dimensions:
+    category:
+      classes: {cross: [anger], calm: [happiness, neutral, sadness]}
+      binary: {}
+      neutral: calm
+  harmonisation: {least: 30}
+rules: []
+"""
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "RESAMPLES", 100)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +77,12 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
     assert made.manifest.scores["category.full"]["uar"].value > 0.9
     assert steps == [("features", 36), ("leaving one speaker out", 6), ("fitting", 3)]
     unheard = judge(made, [telephone(corpus / f"3{label}0.wav") for label in MOODS])
-    assert unheard.probabilities["category.full"].argmax(axis=1).tolist() == [0, 1, 2, 3]
-    card = (tmp_path / "bundle" / "CARD.md").read_text()
+    assert unheard.classes["category.full"].tolist() == [0, 1, 2, 3]
+    assert made.manifest.uncalibrated == tuple(made.manifest.scheme.heads)  # nine windows of a class are not enough
+    card = " ".join((tmp_path / "bundle" / "CARD.md").read_text().split())
     assert "left out: speakers 03" in card
+    assert "holds the features of every window that it was trained on" in card
+    assert "no probabilities" in card
     assert made.sha256 in card
 
 
@@ -68,7 +97,7 @@ def test_recordings_that_the_bundle_would_not_judge_are_left_out_and_counted(cor
     soundfile.write(tmp_path / "0anger0.wav", np.zeros(32_000), 16_000)
     made = train(Plan(tmp_path, tmp_path / "bundle"))
     assert made.manifest.training.windows == 47
-    assert "not used: silent 1" in (tmp_path / "bundle" / "CARD.md").read_text()
+    assert "not used: silent 1" in " ".join((tmp_path / "bundle" / "CARD.md").read_text().split())
 
 
 def test_the_command_writes_a_bundle_and_shows_its_scores(
@@ -95,6 +124,79 @@ def test_what_cannot_be_trained_ends_in_one_line_and_writes_nothing(
     assert complaint in refusal
     assert len(refusal.splitlines()) == 1
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--feature", "mood"], "feature 'mood': there is none of this name; choose one of"),
+        (["--feature", "wavlm"], "feature 'wavlm': needs a WavLM in transformers' format"),
+        (["--layer", "1"], "--layer 1: the feature has 1 layer(s), counted from 0"),
+        (["--scheme", "none"], "none: no built-in scheme; name one of emodb"),
+        (["--scheme", "none.yaml"], "none.yaml: cannot be read"),
+        (["--scheme", "cc-debt"], "scheme cc-debt has no class of category for label 'anger'"),
+    ],
+)
+def test_a_feature_or_scheme_that_is_not_there_ends_in_one_line(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    assert run(["train", str(corpus), str(tmp_path / "bundle"), *options]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
+
+
+def trained(corpus: Path, folder: Path, scheme: str) -> tuple[int, Path]:
+    """The exit status of training on a use case's scheme, and the bundle's folder."""
+    (folder / "site.yaml").write_text(scheme)
+    options = ["--scheme", str(folder / "site.yaml"), "--band", "wide", "--name", "site"]
+    return run(["train", str(corpus), str(folder / "bundle"), *options]), folder / "bundle"
+
+
+def test_a_use_case_brings_its_scheme_and_its_bundle_may_score_customers(corpus: Path, tmp_path: Path) -> None:
+    status, folder = trained(corpus, tmp_path, SITE.replace("30", "5"))
+    manifest = load_bundle(folder).manifest
+    assert status == 0
+    assert manifest.scheme.heads == {"category.full": ("cross", "calm")}
+    assert (manifest.band, manifest.limits.demo_only) == (Band.WIDE, False)
+
+
+def test_a_class_that_is_too_rare_is_not_left_out_in_silence(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, folder = trained(
+        corpus,
+        tmp_path,
+        SITE.replace("calm: [", "sad: [sadness], calm: [").replace(", sadness]}", "]}").replace("30", "13"),
+    )
+    assert status == 2
+    assert "least" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_conversations_are_left_out_whole_and_the_bundle_knows_them_again(corpus: Path, tmp_path: Path) -> None:
+    rows = (corpus / "labels.csv").read_text().splitlines()
+    for file in corpus.glob("*.wav"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    calls = [f"{row},call{number % 4}" for number, row in enumerate(rows[1:])]
+    (tmp_path / "labels.csv").write_text("\n".join([f"{rows[0]},conversation", *calls]))
+    training = train(Plan(tmp_path, tmp_path / "bundle")).manifest.training
+    assert training.grouped == "conversation"
+    assert training.conversations == tuple(conversation_mark(f"call{number}") for number in range(4))
+
+
+@pytest.mark.needs("recordings")
+def test_at_most_two_in_a_hundred_windows_of_unheard_speakers_are_out_of_domain(recordings: Path) -> None:
+    corpus = read_corpus(recordings / "emodb4")
+    speakers, feature = np.array([item.speaker for item in corpus]), open_feature(FEATURE)
+    vectors = feature.vectors([telephone(item.path) for item in corpus])[:, 0]
+    out = 0
+    for test in folds(speakers):
+        mean, scale = vectors[~test].mean(axis=0, dtype=np.float64), vectors[~test].std(axis=0, dtype=np.float64)
+        _, groups = np.unique(speakers[~test], return_inverse=True)
+        reference = refer(placed(vectors[~test], mean, scale), groups.astype(np.int32))
+        out += int(out_of_domain(reference, placed(vectors[test], mean, scale)).sum())
+    assert len(corpus) == 339
+    assert out / 339 <= 0.02
 
 
 @pytest.mark.needs("recordings")

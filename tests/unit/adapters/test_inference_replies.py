@@ -56,7 +56,12 @@ def answered(scores: list[float], told: list[tuple[str, str]]) -> list[Label]:
     """The labels of `told` windows, all with the same scores."""
     rows = np.tile(np.array(scores, "<f4"), (len(told), 1))
     heads = [("arousal.full", "FP32", rows[:, :2].tobytes()), ("category.full", "FP32", rows[:, 2:].tobytes())]
-    said = [("outcome", "BYTES", texts([one for one, _ in told])), ("reason", "BYTES", texts([two for _, two in told]))]
+    names = [(f"{head}.class", "BYTES", texts([classes[0]] * len(told))) for head, classes in CLASSES.items()]
+    said = [
+        *names,
+        ("outcome", "BYTES", texts([one for one, _ in told])),
+        ("reason", "BYTES", texts([two for _, two in told])),
+    ]
     reply = _reply(*body([*heads, *said]), len(told), MODEL)
     return [_label(window(at), MODEL, reply, at) for at in range(len(told))]
 
@@ -92,6 +97,7 @@ def test_bytes_that_are_no_reply_are_an_error_about_the_service(garbage: bytes, 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=4))
 def test_a_reply_that_was_damaged_on_its_way_raises_nothing_else(at: int, damage: bytes) -> None:
     tensors = [("arousal.full", "FP32", bytes(8)), ("category.full", "FP32", bytes(12))]
+    tensors += [(f"{head}.class", "BYTES", texts([classes[0]])) for head, classes in CLASSES.items()]
     whole, length = body([*tensors, ("outcome", "BYTES", texts(["labelled"])), ("reason", "BYTES", texts([""]))])
     at %= len(whole)
     try:
@@ -99,3 +105,37 @@ def test_a_reply_that_was_damaged_on_its_way_raises_nothing_else(at: int, damage
         check_label(_label(window(0), MODEL, reply, 0))
     except _ServiceError:
         return
+
+
+def test_a_window_out_of_domain_that_is_judged_all_the_same_is_a_label_with_the_remark() -> None:
+    (label,) = answered([0.75, 0.25, 0.5, 0.25, 0.25], [("abstained", "distance")])
+    assert (label.outcome, label.reason) == (Outcome.LABELLED, Unlabelled.DISTANCE)
+    assert label.classes == {"arousal.full": "excited", "category.full": "anger"}
+    assert label.heads["arousal.full"] == {"excited": 0.75, "neutral": 0.25}
+
+
+@pytest.mark.parametrize("reason", ["bandwidth", "silent", "too_short"])
+def test_a_window_that_is_abstained_from_for_another_reason_has_nothing_said_of_it(reason: str) -> None:
+    (label,) = answered([0.5, 0.5, 0.5, 0.25, 0.25], [("abstained", reason)])
+    assert (label.outcome, label.reason, label.heads, label.classes) == (Outcome.ABSTAINED, reason, {}, {})
+
+
+def reply_of(names: list[str], model: _Model) -> Label:
+    """The label of a reply with one probability tensor, `arousal.full`, and these classes."""
+    tensors = [("arousal.full", "FP32", np.array([0.75, 0.25], "<f4").tobytes())]
+    tensors += [(f"{head}.class", "BYTES", texts([name])) for head, name in zip(CLASSES, names, strict=True)]
+    tensors += [("outcome", "BYTES", texts(["labelled"])), ("reason", "BYTES", texts([""]))]
+    return _label(window(0), model, _reply(*body(tensors), 1, model), 0)
+
+
+def test_a_head_that_is_not_calibrated_has_a_class_and_no_probabilities() -> None:
+    model = _Model("demo", _Parameters("b" * 64, 0, CLASSES, uncalibrated=("category.full",)))
+    label = check_label(reply_of(["excited", "sadness"], model))
+    assert label.classes == {"arousal.full": "excited", "category.full": "sadness"}
+    assert label.heads == {"arousal.full": {"excited": 0.75, "neutral": 0.25}}
+
+
+def test_a_class_that_the_model_does_not_have_is_an_error_about_the_service() -> None:
+    model = _Model("demo", _Parameters("b" * 64, 0, CLASSES, uncalibrated=("category.full",)))
+    with pytest.raises(_ServiceError):
+        reply_of(["excited", "boredom"], model)

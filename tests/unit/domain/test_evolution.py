@@ -126,6 +126,17 @@ def test_very_negative_counts_more_than_negative_and_excited_more_than_slightly(
     assert found == [round(1000 * 0.45 * 0.75), round(1000 * 0.85 * 0.75)]
 
 
+def test_where_a_bundle_gives_no_probabilities_the_class_said_counts_in_full() -> None:
+    classes = {"category.binary": "emotional", "valence.full": "negative", "arousal.full": "excited"}
+    label = replace(window(0, "N"), heads={}, classes=classes)
+    assert evolution.evolution([label], means()).strength == evolution.STRONGEST
+
+
+def test_the_class_said_decides_and_not_the_likeliest() -> None:
+    label = replace(window(0, "N"), classes=dict.fromkeys(HEADS["N"], "neutral"))
+    assert evolution.evolution([label], means()).overall is Overall.NEUTRAL
+
+
 @pytest.mark.parametrize(
     ("scheme", "head", "neutral", "negative", "excited"),
     [

@@ -14,6 +14,7 @@ from streams.domain.privacy import escalation_id, window_id
 from streams.domain.records import Consent, Label, Outcome, Purpose, Role
 from streams.domain.rules import Condition, Rule, RuleError, Severity
 from streams.domain.schemes import EMODB
+from streams.domain.unlabelled import Unlabelled
 
 CALL = "c" * 64
 SPOKEN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -55,7 +56,7 @@ def window(position: int, mark: str) -> Label:
         outcome=Outcome.LABELLED if judged else Outcome.ABSTAINED,
         bundle="b" * 64,
         heads={"H": ANGRY, ".": CALM}.get(mark, {}),
-        reason=None if judged else "too_quiet",
+        reason=None if judged else Unlabelled.SILENT,
     )
 
 
@@ -178,7 +179,42 @@ def test_the_likeliest_class_does_not_depend_on_the_order_of_the_classes() -> No
     ],
 )
 def test_every_part_of_a_condition_must_hold_and_what_is_unknown_does_not(condition: Condition, hit: bool) -> None:
-    assert rules.is_hit(replace(RULE, when=(condition,)), ANGRY) is hit
+    assert rules.is_hit(replace(RULE, when=(condition,)), window(0, "H")) is hit
+
+
+def test_a_condition_on_classes_follows_the_class_said_and_not_the_likeliest() -> None:
+    level = {"valence.full": {"negative": 0.4, "neutral": 0.4, "positive": 0.2}}
+    said = replace(window(0, "H"), heads=level, classes={"valence.full": "neutral"})
+    negative, neutral = (replace(RULE, when=(Condition("valence.full", any_of=(n,)),)) for n in ("negative", "neutral"))
+    assert rules.is_hit(neutral, said)
+    assert not rules.is_hit(negative, said)
+
+
+def test_a_head_that_is_not_calibrated_meets_conditions_on_classes_and_none_on_probabilities() -> None:
+    said = replace(window(0, "H"), heads={}, classes={"valence.full": "negative"})
+    for condition, hit in (
+        (Condition("valence.full", any_of=("negative",)), True),
+        (Condition("valence.full", none_of=("negative",)), False),
+        (Condition("valence.full", at_least={"negative": 0.0}), False),
+        (Condition("valence.full", at_most={"neutral": 1.0}), False),
+    ):
+        assert rules.is_hit(replace(RULE, when=(condition,)), said) is hit
+    asking = replace(RULE, when=(Condition("arousal.full", at_least={"excited": 0.5}), *RULE.when))
+    assert rules.bounded([RULE, asking]) == {"arousal.full"}
+
+
+def test_an_escalation_says_the_classes_of_the_window_that_raised_it() -> None:
+    labels = [replace(label, classes=rules.said(label)) for label in call("HH")]
+    [escalation] = raised(labels)
+    assert escalation.classes == rules.said(escalation) == labels[1].classes
+
+
+def test_a_window_that_is_marked_as_out_of_domain_counts_and_one_that_is_abstained_from_takes_no_place() -> None:
+    first, *between, last = call("HHHH")
+    marked = [replace(each, reason=Unlabelled.DISTANCE) for each in between]
+    passed_over = [replace(each, outcome=Outcome.ABSTAINED, reason=Unlabelled.DISTANCE, heads={}) for each in between]
+    assert marks("HHHH", raised([first, *marked, last])) == " ^"
+    assert marks("HHHH", raised([first, *passed_over, last])) == "   ^"
 
 
 def test_a_rule_over_the_scheme_passes_its_check() -> None:

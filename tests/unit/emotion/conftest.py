@@ -2,9 +2,20 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
+from services.standalone.samples import CALM
+
 Voice = Callable[..., NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def speech() -> Callable[[int], NDArray[np.float32]]:
+    """Windows of the calm sample's customer, which are like what the demo bundle was trained on."""
+    samples, _ = soundfile.read(CALM, dtype="float32")
+    starts_s = (3.9, 12.4, 24.4, 31.4)
+    return lambda number: samples[int(starts_s[number] * 8000) :][:37_000, 1]
 
 
 @pytest.fixture(scope="session")

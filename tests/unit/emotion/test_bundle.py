@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from services.emotion.bundle import DEMO, MANIFEST, WEIGHTS, BundleError, load_bundle, save_bundle, window_rule
+from services.emotion.bundle import DEMO, load_bundle, save_bundle
+from services.emotion.manifest import FORMAT, MANIFEST, WEIGHTS, BundleError, conversation_mark, window_rule
 from streams.domain import overlap, windows
 from streams.domain.schemes import EMODB
 
@@ -73,10 +74,27 @@ def test_the_card_opens_with_what_the_bundle_cannot_do() -> None:
 
 def test_a_saved_bundle_loads_as_it_was(tmp_path: Path) -> None:
     demo = load_bundle(DEMO)
-    again = save_bundle(tmp_path, demo.manifest, demo.heads)
+    again = save_bundle(tmp_path, demo.manifest, demo.heads, demo.reference)
     assert again.manifest == demo.manifest
     assert again.sha256 == demo.sha256
     np.testing.assert_array_equal(again.heads.dual, demo.heads.dual)
+    np.testing.assert_array_equal(again.heads.support, demo.heads.support)
+
+
+def test_the_reference_is_every_training_window_and_holds_the_support_vectors() -> None:
+    bundle = load_bundle(DEMO)
+    windows = {np.clip(row, -3, 3).tobytes() for row in bundle.reference.points}
+    assert len(bundle.reference.points) == bundle.manifest.training.windows == 339
+    assert {row.tobytes() for row in bundle.heads.support} <= windows
+
+
+def test_a_conversation_is_known_again_by_its_mark_and_not_by_its_name() -> None:
+    bundle = load_bundle(DEMO)
+    speakers = bundle.manifest.training.speakers
+    assert bundle.manifest.training.conversations == tuple(map(conversation_mark, speakers))
+    assert np.bincount(bundle.reference.groups).sum() == 339
+    assert conversation_mark("a" * 64) != conversation_mark("b" * 64)
+    assert "a" * 8 not in conversation_mark("a" * 64)
 
 
 def test_the_digest_covers_both_files(copy: Path) -> None:
@@ -90,16 +108,27 @@ def test_the_digest_covers_both_files(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda it: it.update(format=2), r"bundle\.json: format 2, this version reads 1"),
+        (lambda it: it.update(format=FORMAT + 1), r"bundle\.json: format 3 is of a newer version.*; update undertone"),
+        (lambda it: it.update(format=1), r"bundle\.json: format 1 is of an older version, .*; train it again"),
         (lambda it: it.update(surprise=1), r"bundle\.json: .*surprise"),
         (lambda it: it.pop("limits"), r"bundle\.json: .*limits"),
-        (lambda it: it.update(feature="functionals-0"), r"bundle\.json: made for features functionals-0"),
-        (lambda it: it.update(rate=16000), r"bundle\.json: made for features functionals-1 at 16000 Hz"),
+        (lambda it: it["feature"].update(name="mood"), r"bundle\.json: feature 'mood': there is none of this name"),
+        (lambda it: it["feature"].update(version="0"), r"bundle\.json: made for feature .* of version 0, here is"),
+        (lambda it: it["feature"].update(layer=1), r"bundle\.json: feature .* has 1 layer\(s\), no layer 1"),
+        (lambda it: it.update(band="loud"), r"bundle\.json: .*band"),
+        (lambda it: it["calibration"].update({"mood": []}), "a sigmoid for each class of a head of the scheme"),
+        (lambda it: it["calibration"]["arousal.full"].pop(), "a sigmoid for each class of a head of the scheme"),
+        (lambda it: it["distance"].update(limit=0), "distance.limit a positive one"),
+        (lambda it: it["distance"].update(neighbours=3), "distance must be to 5 neighbours"),
+        (lambda it: it["training"].update(windows=338), r"heads\.safetensors: array 'reference' must be"),
         (lambda it: it["training"].update(segmented="somehow"), r"bundle\.json: .*segmented"),
         (lambda it: it.update(name="../etc"), r"bundle\.json: name must be letters"),
         (lambda it: it["scheme"].update(heads={}), r"bundle\.json: .*no heads"),
         (lambda it: it["scheme"]["heads"].update({"category.full": ["a", "a"]}), "two or more different classes"),
-        (lambda it: it["scheme"]["heads"].pop("arousal.full"), r"heads\.safetensors: array 'dual' must be"),
+        (
+            lambda it: (it["scheme"]["heads"].pop("arousal.full"), it["calibration"].pop("arousal.full")),
+            "array 'dual' must",
+        ),
         (lambda it: it.update(weights_sha256="0" * 64), r"heads\.safetensors: its sha256 is not the one"),
     ],
 )
@@ -150,8 +179,10 @@ def test_a_bundle_whose_corpus_brought_its_segments_never_met_the_rule_and_loads
         (lambda it: it.pop("gamma"), "'gamma' must be float64 (1,), is missing"),
         (lambda it: it.update(mean=it["mean"][1:]), "'mean' must be float64 (822,), is float64 (821,)"),
         (lambda it: it.update(dual=it["dual"].astype(np.float32)), "array 'dual' must be float64"),
-        (lambda it: it["support"].__setitem__((0, 0), np.nan), "'support' holds values that are no numbers"),
-        (lambda it: it["scale"].__setitem__(0, 0), "scale, sharpness and gamma must be positive"),
+        (lambda it: it["reference"].__setitem__((0, 0), np.nan), "'reference' holds values that are no numbers"),
+        (lambda it: it["scale"].__setitem__(0, 0), "scale and gamma must be positive"),
+        (lambda it: it["support"].__setitem__(0, 339), "'support' must lie from 0 to 338"),
+        (lambda it: it["groups"].__setitem__(0, -1), "'groups' must lie from 0 to 9"),
     ],
 )
 def test_bad_arrays_are_refused_even_where_their_checksum_is_right(

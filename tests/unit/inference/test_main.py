@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from services.emotion.bundle import DEMO, BundleError, load_bundle
+from services.emotion.bundle import DEMO, load_bundle
+from services.emotion.manifest import BundleError
 from services.inference.__main__ import permitted
 from services.inference.settings import InferenceSettings
 from streams.settings import SettingsError

@@ -40,14 +40,18 @@ def test_metadata_names_the_classes_in_the_order_of_the_columns(demo: Bundle) ->
     told = metadata(demo)
     columns = {out["name"]: out["shape"][1] for out in told["outputs"] if out["datatype"] == "FP32"}
     assert columns == {head: len(classes) for head, classes in told["parameters"]["classes"].items()}
+    texts = {out["name"] for out in told["outputs"] if out["datatype"] == "BYTES"}
+    assert texts == {*(f"{head}.class" for head in columns), "outcome", "reason"}
     assert told["parameters"]["bundle_sha256"] == demo.sha256
 
 
 def test_windows_are_cut_out_of_the_samples_by_their_lengths(demo: Bundle) -> None:
     windows = [hum(8000, 2.5), [0] * 16_000, hum(8000, 3)]
     found = asked(demo, windows)
-    assert found["outcome"] == ["labelled", "abstained", "labelled"]
-    assert found["reason"] == ["", "silent", ""]
+    assert found["outcome"] == ["abstained", "abstained", "abstained"]
+    assert found["reason"] == ["distance", "silent", "distance"]  # no voice, yet it is told what would be said of one
+    assert found["arousal.full.class"][1] == ""
+    assert {found["arousal.full.class"][at] for at in (0, 2)} <= {"excited", "neutral"}
     alone = asked(demo, windows[2:])
     assert found["category.full"][8:] == pytest.approx(alone["category.full"], abs=1e-6)
 

@@ -73,6 +73,8 @@ starts = st.builds(
 )
 heads = st.dictionaries(texts, st.dictionaries(texts, probabilities, max_size=3), max_size=3)
 
+classes = st.dictionaries(texts, texts, max_size=3)
+
 
 @st.composite
 def chunks(draw: st.DrawFn, encodings: Sequence[Encoding] = tuple(Encoding), channels: Sequence[int] = (1, 2)) -> Audio:
@@ -110,6 +112,7 @@ labels = st.builds(
     hexes,
     heads,
     st.none() | st.sampled_from(Unlabelled),
+    classes,
 )
 escalations = st.builds(
     Escalation,
@@ -128,6 +131,7 @@ escalations = st.builds(
     references,
     st.booleans(),
     st.booleans(),
+    classes,
 )
 offsets = st.integers(0, 2**63 - 1)
 letters = st.builds(

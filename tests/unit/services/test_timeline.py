@@ -32,7 +32,7 @@ def bundle() -> Bundle:
 
 
 def heard(path: Path, bundle: Bundle, roles: tuple[Role, ...] = ROLES) -> Timeline:
-    return timeline(open_recording(path), roles, bundle, use_case="demo")
+    return timeline(open_recording(path), roles, bundle, use_case=usecases.load()["demo"])
 
 
 def test_the_angry_sample_would_escalate_once_and_the_calm_one_never(bundle: Bundle) -> None:

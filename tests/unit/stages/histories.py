@@ -13,6 +13,7 @@ from unit.stages.bench import AT, EPOCH, Loudness
 from streams import usecases
 from streams.adapters.fixed_emotion import FixedEmotion
 from streams.adapters.memory_topics import Kept, MemoryDeadLetters, MemoryTopics
+from streams.domain import scoring
 from streams.domain.privacy import pseudonym
 from streams.domain.records import (
     Audio,
@@ -309,9 +310,9 @@ class Stream:
 
     async def judge(self) -> None:
         """The label stage handles what is new on its topic."""
-        schemes = {"demo": EMODB}
+        asked = {"demo": scoring.Asked(EMODB)}
         label = LabelStage(
-            self.letters, self.outcomes, self.emotion, schemes, self.told.topics, self.metrics, lambda: self.now
+            self.letters, self.outcomes, self.emotion, asked, self.told.topics, self.metrics, lambda: self.now
         )
         await label.handle(self._new(WINDOWS))
 

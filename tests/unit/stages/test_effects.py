@@ -14,10 +14,12 @@ from streams.adapters.fixed_emotion import FixedEmotion
 from streams.adapters.memory_outcomes import MemoryOutcomes
 from streams.adapters.memory_tables import MemoryTables
 from streams.adapters.memory_topics import MemoryDeadLetters, MemoryTopics
+from streams.domain import scoring
 from streams.domain.deadletters import Reason
 from streams.domain.privacy import window_id
 from streams.domain.records import Consent, Label, Notice, Outcome, Purpose, Role, Window
 from streams.domain.schemes import EMODB
+from streams.domain.unlabelled import Unlabelled
 from streams.kafka.cloudevents import (
     decode_escalation,
     encode_label,
@@ -111,8 +113,8 @@ class Bench:
 
     @property
     def label(self) -> LabelStage:
-        schemes = {"demo": EMODB}
-        return LabelStage(self.dead, self.store, self.emotion, schemes, self.broker, self.metrics, lambda: self.now)
+        asked = {"demo": scoring.Asked(EMODB)}
+        return LabelStage(self.dead, self.store, self.emotion, asked, self.broker, self.metrics, lambda: self.now)
 
     @property
     def escalate(self) -> EscalateStage:
@@ -258,10 +260,10 @@ def label(number: int) -> Label:
     [
         replace(label(0), window_id=window(1).id),
         replace(label(0), end_ms=0),
-        replace(label(0), heads={}),
+        replace(label(0), heads={}, classes={}),
         replace(label(0), reason="silent"),
-        replace(label(0), outcome=Outcome.ABSTAINED, heads={}),
-        replace(label(0), outcome=Outcome.ABSTAINED, heads={}, reason="bored"),
+        replace(label(0), outcome=Outcome.ABSTAINED, heads={}, classes={}),
+        replace(label(0), outcome=Outcome.ABSTAINED, heads={}, classes={}, reason="bored"),
     ],
     ids=["another window's id", "no length", "no heads", "heads and reason", "no reason", "unknown reason"],
 )
@@ -290,6 +292,31 @@ async def test_heads_that_are_not_the_schemes_leave_a_failed_row(bench: Bench) -
     assert bench.tables.labels[window(0).id].reason == "other_scheme"
     assert bench.tables.labels[window(0).id].outcome is Outcome.FAILED
     assert bench.counted("unlabelled", reason="other_scheme") == 1
+
+
+@dataclass
+class Far:
+    """An inference service to which every window is unlike anything that it knows."""
+
+    answers: FixedEmotion
+
+    async def label(self, windows: Sequence[Window]) -> list[Label]:
+        return [replace(label, reason=Unlabelled.DISTANCE) for label in await self.answers.label(windows)]
+
+
+@pytest.mark.parametrize(("choice", "raised"), [("abstain", 0), ("mark", 1)])
+async def test_the_use_case_decides_whether_windows_out_of_domain_are_abstained_from_or_marked(
+    bench: Bench, choice: str, raised: int
+) -> None:
+    asked = {"demo": scoring.Asked(EMODB, scoring.OutOfDomain(choice))}
+    far = replace(bench.label, emotion=Far(FixedEmotion({}, {ANGRY_AUDIO: ANGRY})), asked=asked)
+    await bench.broker.send([encode_window(window(number)) for number in range(2)])
+    await far.handle(bench.batch(topics.WINDOWS))
+    await bench.escalate.handle(bench.batch(topics.LABELS))
+    rows = list(bench.tables.labels.values())
+    assert {row.reason for row in rows} == {"distance"}
+    assert [bool(row.classes) for row in rows] == [bool(raised)] * 2
+    assert len(bench.tables.escalations) == raised
 
 
 async def test_a_tick_at_the_partitions_end_moves_nothing(bench: Bench) -> None:

@@ -8,7 +8,8 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.training.audio import Band, fingerprint, heard, telephoned
+from services.emotion.abstention import Band
+from services.training.audio import fingerprint, heard, telephoned
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from services.emotion.abstention import Band
 from services.emotion.features.feature import FeatureError
-from services.training.audio import Band
 from services.training.cache import BATCH, Heard, vectors
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError

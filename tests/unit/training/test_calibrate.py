@@ -6,6 +6,7 @@ from sklearn.calibration import _sigmoid_calibration
 
 from services.emotion.calibration import Sigmoid
 from services.training.calibrate import ENOUGH, calibration, ece, ece_if_perfect, platt
+from services.training.harmonise import NONE
 
 
 def drawn(seed: int, slope: float, offset: float, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +60,13 @@ def test_under_thirty_held_out_windows_of_a_class_its_head_gets_no_probabilities
     assert calibration({"a": scores, "b": scores}, {"a": wanted, "b": plenty}).keys() == (
         {"a", "b"} if given else {"b"}
     )
+
+
+def test_windows_that_have_no_class_under_a_head_have_no_part_in_its_calibration() -> None:
+    wanted, random = np.arange(80) % 2, np.random.default_rng(4)
+    scores = random.normal(size=(80, 2))
+    with_others = np.vstack([scores, random.normal(size=(5, 2))]), np.append(wanted, [NONE] * 5)
+    assert calibration({"h": scores}, {"h": wanted}) == calibration({"h": with_others[0]}, {"h": with_others[1]})
 
 
 def test_calibration_error_is_the_gap_between_certainty_and_truth() -> None:

@@ -4,14 +4,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
-from services.training.evaluate import calibrated, confusion, ece, held_out, macro_f1, scored, uar
+from services.training import evaluate
+from services.training.evaluate import FOLDS, calibrated, confusion, folds, held_out, macro_f1, scored, uar
+from services.training.harmonise import NONE
 from services.training.machines import targets
 from streams.domain.schemes import EMODB
 
 CATEGORIES = np.array(["anger", "happiness", "neutral", "sadness"])
-SPEAKERS = np.repeat(["01", "02", "03", "04", "05"], 16)
-LABELS = np.tile(CATEGORIES, 20)
+SPEAKERS = np.repeat(["01", "02", "03", "04", "05"], 48)
+LABELS = np.tile(CATEGORIES, 60)
 PAIRS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "RESAMPLES", 100)
 
 
 def quiet() -> None:
@@ -28,10 +35,14 @@ def test_measures_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     assert macro_f1(table) == pytest.approx(f1_score(wanted, said, average="macro", zero_division=0))
 
 
-def test_calibration_error_is_the_gap_between_certainty_and_truth() -> None:
-    rows = np.tile([0.2, 0.8], (100, 1))
-    assert ece(rows, np.array([1] * 80 + [0] * 20)[np.random.default_rng(0).permutation(100)]) < 0.15
-    assert ece(rows, np.zeros(100, np.int64)) == pytest.approx(0.8)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80).filter(lambda groups: len(set(groups)) > 1))
+def test_every_group_is_left_out_once_and_whole(numbers: list[int]) -> None:
+    groups = np.array([f"c{number}" for number in numbers])
+    masks = list(folds(groups))
+    assert len(masks) == min(FOLDS, len(set(numbers)))
+    np.testing.assert_array_equal(np.sum(masks, axis=0), 1)
+    for mask in masks:
+        assert not set(groups[mask]) & set(groups[~mask])
 
 
 def test_machines_never_hear_the_speaker_that_they_are_judged_on() -> None:
@@ -39,7 +50,7 @@ def test_machines_never_hear_the_speaker_that_they_are_judged_on() -> None:
     random = np.random.default_rng(0)
     wanted = targets(EMODB, LABELS.tolist())
     codes = {speaker: random.permutation(4) for speaker in np.unique(SPEAKERS)}
-    vectors = np.zeros((80, 40), np.float32)
+    vectors = np.zeros((len(LABELS), 40), np.float32)
     for at, (speaker, label) in enumerate(zip(SPEAKERS, wanted["category.full"], strict=True)):
         vectors[at, 4 * int(speaker) + codes[speaker][label]] = 1
     rows = held_out(EMODB, vectors, wanted, SPEAKERS, quiet)
@@ -51,20 +62,36 @@ def test_machines_never_hear_the_speaker_that_they_are_judged_on() -> None:
 def test_a_feature_that_holds_the_label_is_found_and_one_that_does_not_gives_chance() -> None:
     random = np.random.default_rng(1)
     wanted = targets(EMODB, LABELS.tolist())
-    noise = random.normal(size=(80, 10)).astype(np.float32)
+    noise = random.normal(size=(len(LABELS), 10)).astype(np.float32)
     telling = np.hstack([noise, 10 * np.eye(4, dtype=np.float32)[wanted["category.full"]].repeat(4, axis=1)])
     good = scored(calibrated(EMODB, telling, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
     bad = scored(calibrated(EMODB, noise, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
     assert good["category.full"]["uar"].value == 1
     assert bad["category.full"]["uar"].low <= 0.25 <= bad["category.full"]["uar"].high + 0.05
     assert bad["category.full"]["uar"].low < bad["category.full"]["uar"].high
+    assert good["category.full"]["ece"].value < 0.1 < bad["category.full"]["ece_if_perfect"].high * 2
 
 
-def test_calibrated_probabilities_sum_to_one() -> None:
+def test_calibrated_probabilities_sum_to_one_and_hold_no_class_for_likelier_than_the_one_said() -> None:
     wanted = targets(EMODB, LABELS.tolist())
-    vectors = np.random.default_rng(2).normal(size=(80, 6)).astype(np.float32)
+    vectors = np.random.default_rng(2).normal(size=(len(LABELS), 6)).astype(np.float32)
     ticks: list[int] = []
-    rows = calibrated(EMODB, vectors, wanted, SPEAKERS, lambda: ticks.append(1))
+    found = calibrated(EMODB, vectors, wanted, SPEAKERS, lambda: ticks.append(1))
     assert len(ticks) == 5 * 4
-    for head in wanted:
-        np.testing.assert_allclose(rows[head].sum(axis=1), 1)
+    for head, rows in found.probabilities.items():
+        np.testing.assert_allclose(rows.sum(axis=1), 1)
+        said = found.decisions[head].argmax(axis=1)
+        assert (rows[np.arange(len(rows)), said] >= rows.max(axis=1) - 1e-12).all()
+
+
+def test_a_head_with_too_few_windows_of_a_class_has_classes_and_no_calibration_error() -> None:
+    wanted = targets(EMODB, LABELS.tolist())
+    wanted["arousal.full"] = np.where(np.arange(len(LABELS)) % 4, wanted["arousal.full"], NONE)
+    few = {head: np.where(np.arange(len(LABELS)) < 60, classes, NONE) for head, classes in wanted.items()}
+    vectors = np.random.default_rng(3).normal(size=(len(LABELS), 6)).astype(np.float32)
+    speakers = np.tile(["01", "02", "03"], 80)
+    scores = scored(
+        calibrated(EMODB, vectors, wanted | {"category.full": few["category.full"]}, speakers, quiet), wanted, speakers
+    )
+    assert scores["category.full"].keys() == {"uar", "macro_f1"}
+    assert scores["arousal.full"].keys() == {"uar", "macro_f1", "ece", "ece_if_perfect"}

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.emotion.heads import decisions, probabilities, standardised
+from services.emotion.heads import decisions, standardised
 from services.training import machines as module
 from services.training.errors import SchemeError
 from services.training.harmonise import NONE
-from services.training.machines import fit, machine, sharpness, targets
+from services.training.machines import fit, machine, targets
 from streams.domain.schemes import EMODB
 
 LABELS = ["anger", "happiness", "neutral", "sadness"] * 15
@@ -70,13 +70,6 @@ def test_a_head_is_fitted_on_the_windows_that_have_a_class_under_it(seed: int) -
     )
 
 
-def test_certainty_is_fitted_on_the_windows_that_have_a_class() -> None:
-    wanted, random = np.arange(40) % 2, np.random.default_rng(4)
-    scores = random.normal(size=(40, 2))
-    with_others = np.vstack([scores, random.normal(size=(5, 2))]), np.append(wanted, [NONE] * 5)
-    assert sharpness({"h": scores}, {"h": wanted}) == sharpness({"h": with_others[0]}, {"h": with_others[1]})
-
-
 def test_labels_become_the_classes_of_every_head() -> None:
     found = targets(EMODB, ["anger", "happiness", "neutral", "sadness"])
     named = {head: [classes[at] for at in found[head]] for head, classes in EMODB.heads().items()}
@@ -104,23 +97,3 @@ def test_a_constant_value_does_no_harm() -> None:
     vectors[:, 3] = 7
     heads = fit(EMODB, vectors, targets(EMODB, LABELS))
     assert all(np.isfinite(rows).all() for rows in decisions(heads, vectors).values())
-
-
-def test_scores_that_are_often_wrong_are_made_less_certain() -> None:
-    random = np.random.default_rng(3)
-    wanted = {"h": np.arange(400) % 2}
-    margin = np.where(wanted["h"] == 1, 1.0, -1.0)
-    right = {"h": np.stack([-margin, margin], axis=1)}
-    flipped = margin * random.choice([1, -1], 400, p=[0.7, 0.3])
-    doubtful = {"h": np.stack([-flipped, flipped], axis=1)}
-    assert sharpness(doubtful, wanted)[0] == pytest.approx(np.log(0.7 / 0.3) / 2, abs=0.1)
-    assert sharpness(right, wanted)[0] > 15
-
-
-def test_probabilities_come_out_of_a_fitted_bundle() -> None:
-    vectors = clouds(2)
-    heads = fit(EMODB, vectors, targets(EMODB, LABELS))
-    rows = probabilities(heads, decisions(heads, vectors))
-    assert {head: row.shape for head, row in rows.items()} == {
-        head: (60, len(classes)) for head, classes in EMODB.heads().items()
-    }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -70,6 +71,12 @@ def test_a_corpus_with_nothing_left_is_refused(corpus: Corpus) -> None:
 def test_a_corpus_of_which_the_bundle_judges_nothing_is_refused(corpus: Corpus, bundle: Bundle) -> None:
     with pytest.raises(CorpusError, match=r"calls: the bundle judges no segment of it \(silent 1\)"):
         hear_pool(bundle, corpus, corpus.segments[-1:])
+
+
+def test_a_bundle_without_probabilities_is_refused(corpus: Corpus, bundle: Bundle) -> None:
+    unsure = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, calibration={}))
+    with pytest.raises(CorpusError, match="bundle 'demo' gives no probabilities; train it on more windows of each"):
+        hear_pool(unsure, corpus, unannotated(corpus))
 
 
 def test_annotators_fill_in_a_manifest_that_is_read_back_with_the_same_segments(corpus: Corpus, tmp_path: Path) -> None:

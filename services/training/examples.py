@@ -1,0 +1,156 @@
+"""A corpus as machines are fitted on it: what a bundle would make of each of its segments, and the class of each."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.emotion.abstention import Band, Limits
+from services.emotion.features.feature import Array, Feature
+from services.emotion.model import describe
+from services.training.audio import TELEPHONE_RATE, fingerprint, heard
+from services.training.corpora.corpus import Corpus, Segment
+from services.training.corpora.folder import read_corpus
+from services.training.errors import CorpusError, SchemeError, TrainingError
+from services.training.evaluate import Groups, Tick
+from services.training.harmonise import NONE, Harmonised, harmonise
+from services.training.machines import Targets
+from services.training.probe import layer_scores
+from streams.domain.schemes import Scheme
+from streams.domain.unlabelled import Unlabelled
+
+#: announces (what, how many steps) and returns what to call after each step
+Progress = Callable[[str, int], Tick]
+
+MIN_GROUPS = 3
+SEED = 20261127
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How segments are heard and described: as the bundle will hear and describe what it judges."""
+
+    feature: Feature
+    band: Band
+    limits: Limits
+
+    @property
+    def rate(self) -> int:
+        """Hz of the windows that the bundle will take."""
+        return TELEPHONE_RATE if self.band is Band.TELEPHONE else self.feature.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Segments that the bundle would judge, each with a class under one head at least."""
+
+    segments: tuple[Segment, ...]
+    layers: Array = field(repr=False)  #: (windows, layers, values)
+    wanted: Targets = field(repr=False)
+    skipped: Counter[str]  #: reason -> segments that the bundle would not judge, or that have no class
+
+    @property
+    def grouped(self) -> Literal["conversation", "speaker"]:
+        """What is never in two folds: conversations, where there are any beside the speakers."""
+        own = all(segment.conversation in {"", segment.speaker} for segment in self.segments)
+        return "speaker" if own else "conversation"
+
+    @property
+    def groups(self) -> Groups:
+        """(windows,) the conversation of each, else its speaker."""
+        return np.array([segment.conversation or segment.speaker for segment in self.segments])
+
+
+def chosen(folder: Path, scheme: Scheme, left_out: tuple[str, ...]) -> Harmonised:
+    """The corpus without these speakers, as the scheme sees it. TrainingError where they do not fit each other.
+
+    A class that is too rare is not left out in silence: the bundle would not be of the use case's scheme any more.
+    """
+    corpus = read_corpus(folder)
+    unknown = set(left_out) - {segment.speaker for segment in corpus.segments}
+    if unknown:
+        raise CorpusError(f"{folder}: no speaker {', '.join(sorted(unknown))} to leave out")
+    found = harmonise(_without(corpus, left_out), scheme)
+    for head, classes in scheme.heads().items():
+        if rare := sorted(set(classes) - set(found.scheme.heads().get(head, ()))):
+            raise SchemeError(
+                f"{folder}: too few segments of {', '.join(rare)} ({head}): take the class out of scheme {scheme.name},"
+                " give a smaller `least`, or annotate more"
+            )
+    return found
+
+
+def _without(corpus: Corpus, left_out: tuple[str, ...]) -> Corpus:
+    segments = tuple(segment for segment in corpus.segments if segment.speaker not in left_out)
+    ids = {segment.id for segment in segments}
+    return Corpus(
+        corpus.name,
+        corpus.recordings,
+        segments,
+        tuple(each for each in corpus.annotations if each.segment in ids),
+        corpus.cut,
+        tuple(each for each in corpus.verdicts if each.segment in ids),
+        corpus.source,
+    )
+
+
+def examples(harmonised: Harmonised, hearing: Hearing, progress: Progress) -> Examples:
+    """Hear and describe every segment that has a class. CorpusError where too few groups are left."""
+    corpus, skipped = harmonised.corpus, Counter[str]()
+    classed = np.any([classes != NONE for classes in harmonised.targets.values()], axis=0)
+    if unclassed := int((~classed).sum()):
+        skipped["without a class"] = unclassed
+    places, vectors = list[int](), list[Array]()
+    tick = progress("features", int(classed.sum()))
+    for place in np.flatnonzero(classed):
+        found = _described(corpus, corpus.segments[place], hearing)
+        if isinstance(found, Unlabelled):
+            skipped[str(found)] += 1
+        else:
+            places.append(int(place))
+            vectors.append(found)
+        tick()
+    wanted = {head: classes[places] for head, classes in harmonised.targets.items()}
+    segments = tuple(corpus.segments[place] for place in places)
+    if len({segment.conversation or segment.speaker for segment in segments}) < MIN_GROUPS:
+        raise CorpusError(f"{corpus.name}: {MIN_GROUPS} speakers or more are needed to judge by unheard voices")
+    return Examples(segments, np.stack(vectors), wanted, skipped)
+
+
+def _described(corpus: Corpus, segment: Segment, hearing: Hearing) -> Array | Unlabelled:
+    window = heard(corpus.recordings, segment, hearing.rate, hearing.band)
+    (found,) = describe([window], hearing.feature, rate=hearing.rate, limits=hearing.limits, band=hearing.band)
+    return found
+
+
+def layer_of(found: Examples, wanted: int | None) -> int:
+    """The hidden layer that is asked for, else the one that a linear probe on these windows finds best.
+
+    TrainingError where the feature has no such layer.
+    """
+    layers = found.layers.shape[1]
+    if wanted is not None and not 0 <= wanted < layers:
+        raise TrainingError(f"--layer {wanted}: the feature has {layers} layer(s), counted from 0")
+    if wanted is not None or layers == 1:
+        return wanted or 0
+    _, groups = np.unique(found.groups, return_inverse=True)
+    scores = layer_scores(lambda at: found.layers[:, at], layers, found.wanted, groups, SEED)
+    return int(scores.argmax())
+
+
+def data_hash(corpus: Corpus, found: Examples) -> str:
+    """sha256 over every segment, its classes and its recording's bytes, whatever their order."""
+    contents = {name: fingerprint(corpus.recordings / name) for name in {each.recording for each in found.segments}}
+    classes: NDArray[np.int64] = np.stack(list(found.wanted.values()), axis=1)
+    lines = sorted(
+        "\t".join(
+            map(str, (contents[at.recording], at.channel, at.start_ms, at.end_ms, at.speaker, at.conversation, *row))
+        )
+        for at, row in zip(found.segments, classes.tolist(), strict=True)
+    )
+    return sha256("\n".join(lines).encode()).hexdigest()
