@@ -14,6 +14,7 @@ from services.training.corpora.menu import PAPER, menu_of
 from services.training.corpora.prepare import Prepared, prepare
 from services.training.corpora.textgrids import read_textgrids
 from services.training.errors import CorpusError
+from streams import usecases
 from streams.domain.privacy import Epoch, pseudonym
 from streams.domain.records import Role
 from streams.domain.schemes import CC_DEBT, CC_SUPPORT
@@ -48,7 +49,7 @@ def fill(grid: Path, *labels: str) -> None:
 
 
 def _windows() -> list[tuple[float, float]]:
-    found = timeline(open_recording(CALM), ROLES, load_bundle(DEMO), use_case="demo")
+    found = timeline(open_recording(CALM), ROLES, load_bundle(DEMO), use_case=usecases.load()["demo"])
     return [(label.start_ms / 1000, label.end_ms / 1000) for label in found.labels]
 
 
