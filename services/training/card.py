@@ -36,8 +36,7 @@ abstains too, or what it says is marked where the use case asks for that.
 
 ## What it was trained on
 
-{windows} recordings of {speakers} speakers from `{corpus}` ({labels}){left_out}{skipped}. Segments are the
-corpus's own, many of them shorter than the 2.5 s of the live stream's shortest window.
+{windows} segments of {speakers} speakers from `{corpus}` ({labels}){left_out}{skipped}. {segmented}
 
 **The bundle holds the features of every window that it was trained on**, most of them as support vectors: they can tell
 that a voice was among them. Keep it as you keep the recordings. It knows its {grouped}s by a mark each, so that
@@ -56,6 +55,15 @@ _BANDS = {
     Band.TELEPHONE: "Recordings were brought to a telephone's band first (8 kHz, G.711 mu-law and back).",
     Band.WIDE: "Recordings were left as wide as they are; a window from a telephone is abstained from (`bandwidth`).",
 }
+
+_SEGMENTED = {
+    "by the corpus": "The corpus cut them; the live stream cuts windows of 2.5 to 20 s.",
+    "by the window rule": "The live stream's own rule cut them.",
+}
+
+_PROBED = """\
+ Where nobody named the layer a linear probe chose it on these very windows, and the figures above are a little too
+good."""
 
 _SCORES = """\
 ## How well it does
@@ -85,12 +93,14 @@ by the Zenodo record emodb_2.0; either allows derived models. No recording is pa
 """
 
 
-def write_card(folder: Path, bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) -> None:
-    """Write `CARD.md` into the bundle's folder."""
+def write_card(
+    folder: Path, bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int], source: str = ""
+) -> None:
+    """Write `CARD.md` into the bundle's folder. `source` says where the corpus is from, and under what licence."""
     manifest = bundle.manifest
     speakers = len(manifest.training.speakers)
     opening = _OPENING.format(speakers="ten" if speakers == 10 else speakers) if manifest.limits.demo_only else ""
-    source = _SOURCE if manifest.training.corpus.startswith("emodb") else ""
+    told = f"\n## Source and licence\n\n{source}\n" if source else ""
     parts = [
         f"# Bundle `{manifest.name}`\n\n",
         opening,
@@ -98,7 +108,7 @@ def write_card(folder: Path, bundle: Bundle, labels: Mapping[str, int], skipped:
         _scores(bundle),
         "\n",
         _use(bundle, labels, skipped),
-        source,
+        _SOURCE if manifest.training.corpus.startswith("emodb") else told,
     ]
     (folder / CARD).write_text(_wrapped("".join(parts)), encoding="utf-8")
 
@@ -142,6 +152,7 @@ def _use(bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) 
         corpus=training.corpus,
         labels=_counts(labels),
         left_out=f"; left out: speakers {', '.join(training.left_out)}" if training.left_out else "",
+        segmented=_SEGMENTED[training.segmented] + _PROBED * bool(manifest.feature.models),
         skipped=f"; not used: {_counts(skipped)}" if skipped else "",
         fingerprint=training.fingerprint,
         window_rule=manifest.window_rule,

@@ -68,7 +68,7 @@ def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -
     training = _training(plan, harmonised.corpus, found)
     manifest = _manifest(plan, hearing, described, training, calibration=sigmoids, scores=scores)
     made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)
-    write_card(plan.out, made, _counts(found, plan.scheme), found.skipped)
+    write_card(plan.out, made, _counts(found, plan.scheme), found.skipped, harmonised.corpus.source)
     return made
 
 
