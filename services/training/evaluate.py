@@ -79,16 +79,17 @@ def _empty(scheme: Scheme, windows: int) -> Rows:
     return {head: np.full((windows, len(classes)), np.nan) for head, classes in scheme.heads().items()}
 
 
-def scored(found: HeldOut, wanted: Targets, groups: Groups) -> dict[str, dict[str, Score]]:
+def scored(found: HeldOut, wanted: Targets, groups: Groups, tick: Tick = lambda: None) -> dict[str, dict[str, Score]]:
     """Head -> measure -> figure with its 95 % interval, groups resampled; `ece` only of heads that have probabilities.
 
     `ece_if_perfect` is what a model that is right exactly as often as it says would show on as many windows.
     """
-    return {
-        head: _scored(rows[known], found.probabilities[head][known], wanted[head][known], groups[known])
-        for head, rows in found.decisions.items()
-        for known in (wanted[head] != NONE,)
-    }
+    scores = {}
+    for head, rows in found.decisions.items():
+        known = wanted[head] != NONE
+        scores[head] = _scored(rows[known], found.probabilities[head][known], wanted[head][known], groups[known])
+        tick()
+    return scores
 
 
 def _scored(

@@ -1,7 +1,6 @@
 """A corpus as machines are fitted on it: what a bundle would make of each of its segments, and the class of each."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,22 +9,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from services.emotion.abstention import Band, Limits
-from services.emotion.features.feature import Array, Feature
-from services.emotion.model import describe
+from services.emotion.abstention import Band, Limits, unfit
+from services.emotion.features.feature import Feature
 from services.training.audio import TELEPHONE_RATE, fingerprint, heard
+from services.training.cache import Heard, Progress, vectors
 from services.training.corpora.corpus import Corpus, Segment
 from services.training.corpora.folder import read_corpus
 from services.training.errors import CorpusError, SchemeError, TrainingError
-from services.training.evaluate import Groups, Tick
+from services.training.evaluate import Groups
 from services.training.harmonise import NONE, Harmonised, harmonise
 from services.training.machines import Targets
 from services.training.probe import layer_scores
+from services.training.store import Rows
 from streams.domain.schemes import Scheme
 from streams.domain.unlabelled import Unlabelled
-
-#: announces (what, how many steps) and returns what to call after each step
-Progress = Callable[[str, int], Tick]
 
 MIN_GROUPS = 3
 SEED = 20261127
@@ -50,7 +47,7 @@ class Examples:
     """Segments that the bundle would judge, each with a class under one head at least."""
 
     segments: tuple[Segment, ...]
-    layers: Array = field(repr=False)  #: (windows, layers, values)
+    layers: Rows = field(repr=False)  #: (windows, layers, values), on disk
     wanted: Targets = field(repr=False)
     skipped: Counter[str]  #: reason -> segments that the bundle would not judge, or that have no class
 
@@ -99,33 +96,35 @@ def _without(corpus: Corpus, left_out: tuple[str, ...]) -> Corpus:
     )
 
 
-def examples(harmonised: Harmonised, hearing: Hearing, progress: Progress) -> Examples:
-    """Hear and describe every segment that has a class. CorpusError where too few groups are left."""
+def examples(harmonised: Harmonised, hearing: Hearing, cache: Path, progress: Progress) -> Examples:
+    """Hear and describe every segment that has a class; vectors that are in the cache are not computed again.
+
+    CorpusError where too few groups are left, or a segment's vector is no numbers.
+    """
     corpus, skipped = harmonised.corpus, Counter[str]()
     classed = np.any([classes != NONE for classes in harmonised.targets.values()], axis=0)
     if unclassed := int((~classed).sum()):
         skipped["without a class"] = unclassed
-    places, vectors = list[int](), list[Array]()
-    tick = progress("features", int(classed.sum()))
-    for place in np.flatnonzero(classed):
-        found = _described(corpus, corpus.segments[place], hearing)
-        if isinstance(found, Unlabelled):
-            skipped[str(found)] += 1
+    places = list[int]()
+    tick = progress("hearing", int(classed.sum()))
+    for place in map(int, np.flatnonzero(classed)):
+        reason = _unfit(corpus, corpus.segments[place], hearing)
+        if reason is None:
+            places.append(place)
         else:
-            places.append(int(place))
-            vectors.append(found)
+            skipped[str(reason)] += 1
         tick()
     wanted = {head: classes[places] for head, classes in harmonised.targets.items()}
     segments = tuple(corpus.segments[place] for place in places)
     if len({segment.conversation or segment.speaker for segment in segments}) < MIN_GROUPS:
         raise CorpusError(f"{corpus.name}: {MIN_GROUPS} speakers or more are needed to judge by unheard voices")
-    return Examples(segments, np.stack(vectors), wanted, skipped)
+    layers = vectors(cache, hearing.feature, Heard(corpus.recordings, segments, hearing.band), progress)
+    return Examples(segments, layers, wanted, skipped)
 
 
-def _described(corpus: Corpus, segment: Segment, hearing: Hearing) -> Array | Unlabelled:
+def _unfit(corpus: Corpus, segment: Segment, hearing: Hearing) -> Unlabelled | None:
     window = heard(corpus.recordings, segment, hearing.rate, hearing.band)
-    (found,) = describe([window], hearing.feature, rate=hearing.rate, limits=hearing.limits, band=hearing.band)
-    return found
+    return unfit(window, hearing.rate, hearing.limits, hearing.band)
 
 
 def layer_of(found: Examples, wanted: int | None) -> int:

@@ -1,5 +1,6 @@
 """From a labelled corpus to a bundle with its card: evaluate on unheard groups, then fit on everything."""
 
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
 from services.emotion.heads import Heads
 from services.emotion.manifest import Described, Distance, Manifest, Score, Training, conversation_mark
+from services.training.cache import Progress
 from services.training.card import write_card
 from services.training.corpora.corpus import Corpus
 from services.training.evaluate import Groups, calibrated, fit_calibrated, folds, scored
-from services.training.examples import Examples, Hearing, Progress, chosen, data_hash, examples, layer_of
+from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of
 from services.training.harmonise import NONE
 from streams.domain.schemes import EMODB, Scheme
 from streams.domain.windows import MAX_WINDOW_MS
@@ -42,6 +44,7 @@ class Plan:
     device: str = "cpu"
     band: Band = Band.TELEPHONE
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
+    cache: Path | None = None  #: folder of vectors, so that a run that was stopped goes on; None: none are kept
 
     @property
     def limits(self) -> Limits:
@@ -55,16 +58,21 @@ def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -
     TrainingError, FeatureError, BundleError: nothing is written.
     """
     manifests.check_name(plan.name, f"--name {plan.name!r}:")
+    with tempfile.TemporaryDirectory() as folder:
+        return _train(plan, plan.cache or Path(folder), progress)
+
+
+def _train(plan: Plan, cache: Path, progress: Progress) -> Bundle:
     hearing = Hearing(open_feature(plan.feature, plan.models, plan.device), plan.band, plan.limits)
     harmonised = chosen(plan.corpus, plan.scheme, plan.left_out)
-    found = examples(harmonised, hearing, progress)
+    found = examples(harmonised, hearing, cache, progress)
     layer = layer_of(found, plan.layer)
-    vectors, groups = found.layers[:, layer], found.groups
+    vectors, groups = np.ascontiguousarray(found.layers[:, layer], np.float32), found.groups
     data = (plan.scheme, vectors, found.wanted, groups)
     judged = calibrated(*data, progress(f"leaving one {found.grouped} out", _fits(groups)))
     heads, sigmoids = fit_calibrated(*data, progress("fitting", len(list(folds(groups)))))
     described = Described(hearing.feature.name, hearing.feature.version, layer, plan.models)
-    scores = scored(judged, found.wanted, groups)
+    scores = scored(judged, found.wanted, groups, progress("intervals", len(found.wanted)))
     training = _training(plan, harmonised.corpus, found)
     manifest = _manifest(plan, hearing, described, training, calibration=sigmoids, scores=scores)
     made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)

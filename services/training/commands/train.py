@@ -33,6 +33,7 @@ Models = Annotated[list[str] | None, typer.Option("--model", help="Folder, file 
 Layer = Annotated[int | None, typer.Option(help="Hidden layer of the feature; else what a linear probe chooses.")]
 Device = Annotated[str, typer.Option(help="Where a feature with weights runs: cpu, cuda.")]
 BandOption = Annotated[Band, typer.Option(help="What of a voice is heard: as on a telephone, or as recorded.")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of vectors: a run that was stopped goes on from there.")]
 LeaveOut = Annotated[list[str] | None, typer.Option(help="A speaker to keep out of everything; may be repeated.")]
 
 
@@ -49,6 +50,7 @@ def train(
     band: BandOption = Band.TELEPHONE,
     device: Device = "cpu",
     leave_out: LeaveOut = None,
+    cache: Cache = None,
 ) -> None:
     """Train a bundle on labelled speech, scored on speakers that it never heard.
 
@@ -67,6 +69,7 @@ def train(
         device=device,
         band=band,
         left_out=tuple(leave_out or ()),
+        cache=cache,
     )
     Console().print(_scores(_train(plan)))
 

@@ -75,7 +75,10 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
     assert made.manifest.training.speakers == ("00", "01", "02")
     assert made.manifest.training.left_out == ("03",)
     assert made.manifest.scores["category.full"]["uar"].value > 0.9
-    assert steps == [("features", 36), ("leaving one speaker out", 6), ("fitting", 3)]
+    described = steps.pop(1)
+    assert described[0].startswith("functionals-")
+    assert described[1] == 36
+    assert steps == [("hearing", 36), ("leaving one speaker out", 6), ("fitting", 3), ("intervals", 5)]
     unheard = judge(made, [telephone(corpus / f"3{label}0.wav") for label in MOODS])
     assert unheard.classes["category.full"].tolist() == [0, 1, 2, 3]
     assert made.manifest.uncalibrated == tuple(made.manifest.scheme.heads)  # nine windows of a class are not enough
@@ -89,6 +92,18 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
 def test_training_twice_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     made = [train(Plan(corpus, tmp_path / name)) for name in ("a", "b")]
     assert made[0].sha256 == made[1].sha256
+
+
+def test_vectors_that_a_cache_holds_are_not_computed_again(corpus: Path, tmp_path: Path) -> None:
+    announced: list[str] = []
+
+    def progress(what: str, _count: int):  # noqa: ANN202 - as above
+        announced.append(what)
+        return lambda: None
+
+    made = [train(Plan(corpus, tmp_path / name, cache=tmp_path / "cache"), progress) for name in ("a", "b")]
+    assert made[0].sha256 == made[1].sha256
+    assert sum(what.startswith("functionals-") for what in announced) == 1
 
 
 def test_recordings_that_the_bundle_would_not_judge_are_left_out_and_counted(corpus: Path, tmp_path: Path) -> None:
