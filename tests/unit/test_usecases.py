@@ -17,6 +17,7 @@ from streams.domain.schemes import (
     check,
     raw_labels,
 )
+from streams.domain.scoring import Asked, OutOfDomain
 from streams.usecases import UseCaseError
 
 DEMO = (resources.files("streams") / "builtin" / "demo.yaml").read_text()
@@ -47,6 +48,7 @@ rules:
 def test_the_built_in_demo_raises_on_negative_and_excited_and_not_neutral_in_two_of_three_windows() -> None:
     [demo] = usecases.load().values()
     assert (demo.name, demo.bundle, demo.demo, demo.scheme) == ("demo", "demo", True, EMODB)
+    assert demo.asked == Asked(EMODB, OutOfDomain.MARK)
     [rule] = demo.rules
     assert rule.when == (
         Condition("valence.full", any_of=("negative",)),
@@ -65,6 +67,8 @@ def test_a_folder_replaces_the_demo_and_may_spell_out_its_own_scheme(tmp_path: P
     assert use_cases["site"].scheme.harmonisation == Harmonisation(10, Disagreement.DROP)
     assert use_cases["site"].scheme.dimensions["valence"].dropped == ("unclear",)
     assert not use_cases["site"].demo
+    asked = use_cases["site"].asked
+    assert (asked.out_of_domain, asked.bounded) == (OutOfDomain.ABSTAIN, {"valence.full"})
 
 
 @pytest.mark.parametrize(
@@ -124,6 +128,11 @@ def test_a_scheme_that_is_neither_built_in_nor_a_file_is_refused_with_those_that
     [
         ("cool_down_ms: 60000", "cooldown_ms: 60000", "missing required field `cool_down_ms` - at `$.rules[0]`"),
         ("hits: 2", "hits: 2\n    cooldown: 3", "unknown key 'cooldown' at `$.rules[0]`; remove it or use one of name"),
+        (
+            "out_of_domain: mark",
+            "out_of_domain: shrug",
+            "Invalid enum value 'shrug' - at `$.out_of_domain`; correct it",
+        ),
         ("demo: true", "demos: true", "unknown key 'demos' at `$`"),
         ("{head: arousal.full, any_of: [excited]}", "{head: arousal.full, anyof: [excited]}", "unknown key 'anyof'"),
         ("any_of: [negative]", "any_of: [very negative]", "head 'valence.full' has no class 'very negative'; name"),

@@ -1,12 +1,13 @@
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
 from services.cli import USER_ERROR, run
-from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.emotion.bundle import DEMO, Bundle, load_bundle, save_bundle
 from services.recordings import RecordingError, open_recording
 from services.standalone.samples import ANGRY, CALM
 from services.timeline import Timeline, episodes, evolved, timeline
@@ -150,6 +151,29 @@ def test_a_bundle_whose_labels_the_live_stream_would_not_take_is_refused(
 ) -> None:
     (tmp_path / "demo.yaml").write_text(USE_CASE.replace(*changed))
     assert message in refused([str(CALM), "--use-cases", str(tmp_path)], capsys)
+
+
+def test_a_rule_that_asks_how_likely_a_class_is_refuses_a_bundle_that_does_not_tell(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = {head: each for head, each in bundle.manifest.calibration.items() if head != "arousal.full"}
+    manifest = msgspec.structs.replace(bundle.manifest, calibration=kept)
+    save_bundle(tmp_path / "bundle", manifest, bundle.heads, bundle.reference)
+    (tmp_path / "demo.yaml").write_text(USE_CASE.replace("any_of: [excited]", "at_least: {excited: 0.5}"))
+    line = refused([str(CALM), "--use-cases", str(tmp_path), "--bundle", str(tmp_path / "bundle")], capsys)
+    assert "--bundle: 'demo' gives no probabilities of arousal.full, which a rule of use case demo asks for" in line
+
+
+def test_classes_are_shown_without_probabilities_where_the_bundle_gives_none(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = msgspec.structs.replace(bundle.manifest, calibration={})
+    save_bundle(tmp_path / "bundle", manifest, bundle.heads, bundle.reference)
+    options = ["--bundle", str(tmp_path / "bundle"), "--png", str(tmp_path / "calm.png")]
+    assert run(["label", str(CALM), *options]) == 0
+    shown = capsys.readouterr().out
+    assert "neutral" in shown
+    assert "%" not in shown
 
 
 def test_the_bundle_and_the_use_cases_are_those_of_the_settings(
