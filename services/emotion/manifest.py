@@ -48,7 +48,7 @@ class Training(_Part, frozen=True):
     corpus: str
     fingerprint: str  #: sha256 over paths, labels, speakers and bytes of every recording
     windows: int
-    speakers: tuple[str, ...]
+    speakers: int  #: how many: a call's is named by its pseudonym, which no bundle holds
     conversations: tuple[str, ...]  #: `conversation_mark` of each group of the reference, in the order of their numbers
     grouped: Literal["conversation", "speaker"]  #: what was never in two folds
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything

@@ -68,7 +68,7 @@ good."""
 _SCORES = """\
 ## How well it does
 
-Leaving one {grouped} out{parts}: every figure is of voices that the machines, the scaler and the
+Leaving one {grouped} out{parts}: every figure is of {grouped}s that the machines, the scaler and the
 calibration never heard. In brackets the 95 % interval, {grouped}s resampled 2,000 times; with few of them it is
 wide. The calibration error (of the class said, ten bins of equal mass) is never 0 on so many windows: beside it stands
 what a model would show that is right exactly as often as it says.
@@ -98,7 +98,7 @@ def write_card(
 ) -> None:
     """Write `CARD.md` into the bundle's folder. `source` says where the corpus is from, and under what licence."""
     manifest = bundle.manifest
-    speakers = len(manifest.training.speakers)
+    speakers = manifest.training.speakers
     opening = _OPENING.format(speakers="ten" if speakers == 10 else speakers) if manifest.limits.demo_only else ""
     told = f"\n## Source and licence\n\n{source}\n" if source else ""
     parts = [
@@ -148,7 +148,7 @@ def _use(bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) 
         max_ms=manifest.limits.max_ms,
         limit=manifest.distance.limit,
         windows=training.windows,
-        speakers=len(training.speakers),
+        speakers=training.speakers,
         corpus=training.corpus,
         labels=_counts(labels),
         left_out=f"; left out: speakers {', '.join(training.left_out)}" if training.left_out else "",

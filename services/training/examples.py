@@ -1,7 +1,7 @@
 """A corpus as machines are fitted on it: what a bundle would make of each of its segments, and the class of each."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -85,15 +85,10 @@ def chosen(folder: Path, scheme: Scheme, left_out: tuple[str, ...]) -> Harmonise
 def _without(corpus: Corpus, left_out: tuple[str, ...]) -> Corpus:
     segments = tuple(segment for segment in corpus.segments if segment.speaker not in left_out)
     ids = {segment.id for segment in segments}
-    return Corpus(
-        corpus.name,
-        corpus.recordings,
-        segments,
-        tuple(each for each in corpus.annotations if each.segment in ids),
-        corpus.cut,
-        tuple(each for each in corpus.verdicts if each.segment in ids),
-        corpus.source,
+    annotations, verdicts = (
+        tuple(each for each in said if each.segment in ids) for said in (corpus.annotations, corpus.verdicts)
     )
+    return replace(corpus, segments=segments, annotations=annotations, verdicts=verdicts)
 
 
 def examples(harmonised: Harmonised, hearing: Hearing, cache: Path, progress: Progress) -> Examples:

@@ -101,7 +101,7 @@ def _training(plan: Plan, corpus: Corpus, found: Examples) -> Training:
         corpus=corpus.name,
         fingerprint=data_hash(corpus, found),
         windows=len(found.segments),
-        speakers=tuple(sorted({segment.speaker for segment in found.segments})),
+        speakers=len({segment.speaker for segment in found.segments}),
         conversations=tuple(conversation_mark(str(name)) for name in np.unique(found.groups)),
         grouped=found.grouped,
         left_out=tuple(sorted(plan.left_out)),
