@@ -30,6 +30,8 @@ ENCODERS = {
     "window": codec.encode_window,
     "label": codec.encode_label,
     "label-abstained": codec.encode_label,
+    "label-marked": codec.encode_label,
+    "label-uncalibrated": codec.encode_label,
     "escalation": codec.encode_escalation,
     "deadletter": codec.encode_deadletter,
 }

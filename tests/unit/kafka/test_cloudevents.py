@@ -44,7 +44,8 @@ DECODERS = (
     codec.decode_deadletter,
 )
 
-anything = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(str.isprintable)
+printable = st.characters(codec="utf-8", exclude_categories=("C", "Z"), include_characters=" ")
+anything = st.text(printable, min_size=1, max_size=40).filter(str.isprintable)
 texts = anything.filter(lambda text: not looks_personal(text) and "\N{BLACK TELEPHONE}" not in text)
 keys = anything.map("\N{BLACK TELEPHONE}{}".format).filter(lambda text: len(text.encode()) <= 200)  # in no text
 hexes = st.text("0123456789abcdef", min_size=64, max_size=64)
