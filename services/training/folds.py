@@ -1,0 +1,125 @@
+"""Which segments are held out together: one split for all heads, no conversation in two folds."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from services.training.corpora.corpus import Segment
+from services.training.errors import SchemeError
+from services.training.harmonise import Harmonised
+
+Rows = NDArray[np.int64]
+
+FOLDS = 5
+
+
+class Split(StrEnum):
+    """What is kept together."""
+
+    CONVERSATIONS = "conversations"  #: dealt out so that every fold has its share of every class
+    SESSIONS = "sessions"  #: the corpus's own folds
+    SPEAKERS = "speakers"  #: leave one speaker out
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """A split of a corpus's segments."""
+
+    split: Split
+    names: tuple[str, ...]
+    of: Rows  #: (segments,) index of the fold in which a segment is held out
+
+    def train(self, fold: int) -> Rows:
+        """Indices of the segments that the fold's machines learn from."""
+        return np.flatnonzero(self.of != fold)
+
+    def test(self, fold: int) -> Rows:
+        """Indices of the segments that they are judged on."""
+        return np.flatnonzero(self.of == fold)
+
+
+def usual(segments: Sequence[Segment]) -> Split:
+    """The corpus's own sessions where every segment names one, as in IEMOCAP; else conversations."""
+    return Split.SESSIONS if all(segment.session for segment in segments) else Split.CONVERSATIONS
+
+
+def split(harmonised: Harmonised, by: Split, *, folds: int = FOLDS, seed: int = 0) -> Folds:
+    """The folds of a corpus. SchemeError with every class that one of them lacks."""
+    segments = harmonised.corpus.segments
+    if by is Split.CONVERSATIONS:
+        made = _dealt(harmonised, folds, seed)
+    else:
+        names = [segment.session if by is Split.SESSIONS else segment.speaker for segment in segments]
+        made = _own(harmonised, by, names)
+    if problems := list(_problems(harmonised, made)):
+        raise SchemeError("\n".join(problems))
+    return made
+
+
+def _own(harmonised: Harmonised, by: Split, names: Sequence[str]) -> Folds:
+    found, of = np.unique(names, return_inverse=True)
+    if len(found) < 2 or not all(names):
+        what = "a session for each segment" if by is Split.SESSIONS else "a speaker for each segment"
+        raise SchemeError(f"corpus {harmonised.corpus.name}: folds by {by} need two or more, and {what}")
+    return Folds(by, tuple(map(str, found)), of)
+
+
+def _dealt(harmonised: Harmonised, folds: int, seed: int) -> Folds:
+    """scikit-learn's greedy deal, by what a segment is under all full heads together: one split serves them all."""
+    conversations = conversation_of(harmonised.corpus.segments)
+    if (held := len(np.unique(conversations))) < folds:
+        raise SchemeError(
+            f"corpus {harmonised.corpus.name}: {held} conversations cannot be dealt out to {folds} folds;"
+            " give fewer folds or annotate more calls"
+        )
+    joint = joint_labels(harmonised)
+    if (most := int(np.bincount(joint).max())) < folds:
+        raise SchemeError(
+            f"corpus {harmonised.corpus.name}: {most} segments of its commonest labels cannot be dealt out to {folds}"
+            " folds; give fewer folds or annotate more"
+        )
+    of = np.zeros(len(joint), np.int64)
+    with warnings.catch_warnings():
+        # It warns of combinations of labels rarer than folds; that a class is in every fold is checked below.
+        warnings.simplefilter("ignore", UserWarning)
+        dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        for fold, (_, test) in enumerate(dealer.split(joint, joint, conversations)):
+            of[test] = fold
+    return Folds(Split.CONVERSATIONS, tuple(str(fold + 1) for fold in range(folds)), of)
+
+
+def conversation_of(segments: Sequence[Segment]) -> Rows:
+    """(segments,): a number for each segment's conversation."""
+    return np.unique([segment.conversation for segment in segments], return_inverse=True)[1]
+
+
+def joint_labels(harmonised: Harmonised) -> Rows:
+    """(segments,): a number for each combination of classes under the full heads."""
+    full = [classes for head, classes in harmonised.targets.items() if head.endswith(".full")]
+    return np.unique(np.stack(full, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _problems(harmonised: Harmonised, made: Folds) -> Iterator[str]:
+    for head, classes in harmonised.scheme.heads().items():
+        wanted = harmonised.targets[head]
+        for index, name in enumerate(classes):
+            held = np.bincount(made.of[wanted == index], minlength=len(made.names))  # (folds,)
+            place = f"corpus {harmonised.corpus.name}, head {head}, class {name}"
+            if held.sum() == 0:
+                yield f"{place}: no segment; drop the class from the scheme"
+            elif held.max() == held.sum():
+                only = made.names[int(held.argmax())]
+                yield f"{place}: only in fold {only}, so no machine could learn it there; {_remedy(made.split)}"
+            elif made.split is not Split.SPEAKERS and not held.all():
+                without = ", ".join(made.names[at] for at in np.flatnonzero(held == 0))
+                yield f"{place}: none of its {held.sum()} segments is in fold {without}; {_remedy(made.split)}"
+
+
+def _remedy(by: Split) -> str:
+    fewer = ", take fewer folds" if by is Split.CONVERSATIONS else f", split by {Split.CONVERSATIONS}"
+    return f"annotate more of it{fewer}, or merge it with another class"
