@@ -54,7 +54,7 @@ def timeline(
     heard, labels = listening.silent(roles), list[Label]()
     for at_ms, windows in spoken(recording, heard):
         labels += [
-            fitted(each, use_case.asked) for each in _labels(bundle, windows, recording.path.stem, use_case.name)
+            fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
         ]
         on_progress(at_ms)
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
@@ -90,7 +90,8 @@ def spoken(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[S
     yield at_ms, heard.stop(at_ms)
 
 
-def _labels(bundle: Bundle, windows: Sequence[Spoken], call: str, use_case: str) -> list[Label]:
+def label_windows(bundle: Bundle, windows: Sequence[Spoken], call: str, use_case: str) -> list[Label]:
+    """What a bundle says of windows of one call, before the use case is asked what it makes of it."""
     judged = judge(bundle, [_samples(window, bundle.manifest.rate) for window in windows])
     return [_label(bundle, judged, row, window, call=call, use_case=use_case) for row, window in enumerate(windows)]
 
