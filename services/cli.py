@@ -44,6 +44,10 @@ COMMANDS = {
         "services.training.commands.train",
         "Train a bundle on labelled speech, scored on speakers that it never heard.",
     ),
+    "experiment": (
+        "services.training.commands.experiment",
+        "Run the paper's experiments on annotated corpora, and judge a bundle on one.",
+    ),
 }
 USER_ERROR = 2
 INTERRUPTED = 130

