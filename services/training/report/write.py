@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.emotion.manifest import Score
+from services.emotion.manifest import Score, conversation_mark
 from services.training.acceptance import Acceptance
 from services.training.intervals import RESAMPLES, Difference
 from services.training.report.contents import Chapter, Report
@@ -40,7 +40,8 @@ def write_report(folder: Path, report: Report) -> Path:
 
 def acceptance_text(found: Acceptance, fingerprint: str) -> str:
     """A bundle's acceptance report as Markdown; `fingerprint` is of the corpus."""
-    heard = {segment.speaker for segment in found.corpus.segments} & set(found.bundle.manifest.training.speakers)
+    known = set(found.bundle.manifest.training.conversations)
+    heard = {each.conversation for each in found.corpus.segments if conversation_mark(each.conversation) in known}
     about = {"found": found, "fingerprint": fingerprint, "resamples": RESAMPLES, "heard": len(heard)}
     return _environment("acceptance.md").get_template("acceptance.md.j2").render(about).rstrip() + "\n"
 
