@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from services.calls import roles
+from services.emotion.bundle import DEMO
+from services.label_command import fitting_bundle
 from services.recordings import open_recording
 from services.standalone.demo import report
 from services.standalone.demo.play import BASIS, NOTICE, Part, fresh, play
@@ -30,11 +32,16 @@ Call = Annotated[
     typer.Option("--call", help="A recording of your own, 8 to 48 kHz, PCM or G.711; may be repeated."),
 ]
 Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent or mixed.")]
+BundleAt = Annotated[
+    Path, typer.Option("--bundle", help="Folder of a bundle of your own, by the name `demo`; else the built-in one.")
+]
 Speed = Annotated[float, typer.Option(min=0, help="1: in real time; 0: as fast as it goes.")]
 
 
 @app.command()
-def demo(call: Call = None, *, channels: Channels = "agent,customer", speed: Speed = 0) -> None:
+def demo(
+    call: Call = None, *, channels: Channels = "agent,customer", bundle: BundleAt = DEMO, speed: Speed = 0
+) -> None:
     """Play calls through the whole stream on this machine, and watch.
 
     Starts Kafka, PostgreSQL, the inference service and the workers afresh, publishes two sample calls (or yours),
@@ -49,11 +56,13 @@ def demo(call: Call = None, *, channels: Channels = "agent,customer", speed: Spe
     """
     recordings = [open_recording(path) for path in call or SAMPLES]
     parts = [Part(each, roles(channels, each)) for each in recordings]
-    screen = Screen(Console(highlight=False), watched(usecases.load(None)["demo"].rules), live=speed > 0)
+    case = usecases.load(None)["demo"]
+    fitting_bundle(bundle, case)
+    screen = Screen(Console(highlight=False), watched(case.rules), live=speed > 0)
     _introduce(screen, parts)
     with fresh(STATE) as folder:
         RESULT.unlink(missing_ok=True)  # a run that fails must not leave another's figures
-        found = asyncio.run(_play(folder, parts, speed, screen))
+        found = asyncio.run(_play(folder, parts, bundle.absolute(), speed, screen))
     if not _conclude(screen, found):
         raise typer.Exit(FAILED)
 
@@ -70,11 +79,11 @@ def _introduce(screen: Screen, parts: list[Part]) -> None:
     screen.line(f"The demo itself gives notice ({NOTICE}) and consent ({BASIS}).\n")
 
 
-async def _play(folder: Path, parts: list[Part], speed: float, screen: Screen) -> report.Report:
+async def _play(folder: Path, parts: list[Part], bundle: Path, speed: float, screen: Screen) -> report.Report:
     current = asyncio.current_task()
     if current is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
-    return await play(folder, parts, speed=speed, screen=screen)
+    return await play(folder, parts, bundle=bundle, speed=speed, screen=screen)
 
 
 def _conclude(screen: Screen, found: report.Report) -> bool:

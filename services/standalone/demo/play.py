@@ -61,9 +61,10 @@ def fresh(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(folder / server / "data", ignore_errors=True)
 
 
-async def play(folder: Path, parts: Sequence[Part], *, speed: float, screen: Screen) -> Report:
+async def play(folder: Path, parts: Sequence[Part], *, bundle: Path, speed: float, screen: Screen) -> Report:
     """Play the recordings through a stack of their own. Raises StandaloneError where it does not get to the end."""
-    async with running_stack(folder, demo_bundle=True, told=screen.line) as stack:
+    given = {"UNDERTONE_INFERENCE_BUNDLE": str(bundle)}
+    async with running_stack(folder, demo_bundle=True, given=given, told=screen.line) as stack:
         plans = _plans(parts, stack.settings)
         database = Database(stack.settings.postgres.get_secret_value(), application="demo", connections=1)
         try:
