@@ -13,6 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from services.emotion.features.measures import cosines, db, db_ratio, deltas, mel_filters, percentiles, runs
+
 FEATURE = "functionals-1"  #: name and version; a change of any value below is a new version
 RATE = 8000
 
@@ -55,12 +57,12 @@ def contours(samples: Array) -> Contours:
     power: Array = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
     total = power.sum(axis=1)
     loud = max(float(np.percentile(total, 95)), 1e-4 * float(total.max()), TINY)
-    energy = np.maximum(_db(total / loud), -DEPTH_DB)  # (frames,)
-    mel = _db(power @ _mel_filters() / loud)  # (frames, BANDS)
-    mel = np.maximum(mel, _percentiles(mel, (0.95,)) - np.float32(DEPTH_DB))
+    energy = np.maximum(db(total / loud), -DEPTH_DB)  # (frames,)
+    mel = db(power @ _mel_filters() / loud)  # (frames, BANDS)
+    mel = np.maximum(mel, percentiles(mel, (0.95,)) - np.float32(DEPTH_DB))
     strength, pitch = _pitch(power)
     active = energy > -DEPTH_DB
-    columns = (mel, mel @ _cosines(), _shape(power, mel), _db_ratio(strength)[:, None], energy[:, None])
+    columns = (mel, mel @ _cosines(), _shape(power, mel), db_ratio(strength)[:, None], energy[:, None])
     return Contours(np.hstack(columns), active, active & (strength > VOICED), pitch)
 
 
@@ -75,10 +77,10 @@ def contour_names() -> list[str]:
 def functionals(found: Contours) -> Array:
     """The window's vector, float32, named by `names`."""
     values = found.values
-    deltas = _deltas(values)
+    moves = deltas(values)
     parts = (
         _distribution(values[found.active]),
-        _movement(deltas[found.active]),
+        _movement(moves[found.active]),
         _voiced(values, found.voiced),
         _modulation(values[:, :BANDS]),
         _melody(found),
@@ -124,12 +126,12 @@ class Functionals:
 def _distribution(values: Array) -> Array:
     mean, std = values.mean(axis=0), values.std(axis=0)
     skew = (((values - mean) / (std + 1e-3)) ** 3).mean(axis=0)
-    return np.vstack([mean, std, skew, _percentiles(values, PERCENTILES)])  # (8, contours)
+    return np.vstack([mean, std, skew, percentiles(values, PERCENTILES)])  # (8, contours)
 
 
-def _movement(deltas: Array) -> Array:
-    spread = np.vstack([deltas.std(axis=0), np.abs(deltas).mean(axis=0)])
-    return np.vstack([spread, _percentiles(deltas, (0.05, 0.95))])  # (4, contours)
+def _movement(moves: Array) -> Array:
+    spread = np.vstack([moves.std(axis=0), np.abs(moves).mean(axis=0)])
+    return np.vstack([spread, percentiles(moves, (0.05, 0.95))])  # (4, contours)
 
 
 def _voiced(values: Array, voiced: Mask) -> Array:
@@ -169,18 +171,12 @@ def _melody(found: Contours) -> Array:
 def _rhythm(found: Contours) -> Array:
     """Statistics of when there is voice, in the order of `_RHYTHM`."""
     seconds = len(found.active) / FRAME_RATE
-    runs = _runs(found.voiced) / FRAME_RATE
-    runs = runs if len(runs) else np.zeros(1)
+    vowels = runs(found.voiced) / FRAME_RATE
+    vowels = vowels if len(vowels) else np.zeros(1)
     heights = _peaks(found.values[:, -1])
     shares = [found.active.mean(), found.voiced.mean()]
-    tempo = [len(runs) / seconds, runs.mean(), runs.std(), len(_runs(found.active)) / seconds]
+    tempo = [len(vowels) / seconds, vowels.mean(), vowels.std(), len(runs(found.active)) / seconds]
     return np.array([*shares, *tempo, len(heights) / seconds, heights.std() if len(heights) else 0.0], np.float32)
-
-
-def _runs(mask: Mask) -> NDArray[np.int64]:
-    """Lengths of the runs of True, in frames."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-    return edges[1::2] - edges[::2]
 
 
 def _peaks(energy: Array) -> Array:
@@ -218,44 +214,20 @@ def _shape(power: Array, mel: Array) -> Array:
     rising = np.cumsum(share, axis=1)
     bin_hz = RATE / FFT
     median, rolloff = ((rising < part).sum(axis=1) * bin_hz for part in (0.5, 0.85))
-    flatness = mel.mean(axis=1) - _db(np.power(10, mel / 10).mean(axis=1))
+    flatness = mel.mean(axis=1) - db(np.power(10, mel / 10).mean(axis=1))
     flux = np.abs(np.diff(mel, axis=0, prepend=mel[:1])).mean(axis=1)
     split = round(1000 / bin_hz)
-    tilt = _db_ratio(share[:, :split].sum(axis=1))
+    tilt = db_ratio(share[:, :split].sum(axis=1))
     middle = BANDS * 2 // 3  # about 2 kHz
     peak_tilt = mel[:, :middle].max(axis=1) - mel[:, middle:].max(axis=1)
     columns = (centroid, spread, median, rolloff, flatness, flux, tilt, peak_tilt)
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _deltas(values: Array) -> Array:
-    """Slope of each contour over five frames, the ends held."""
-    padded = np.pad(values, ((2, 2), (0, 0)), "edge")
-    slopes: Array = (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / np.float32(10)
-    return slopes
-
-
-def _percentiles(values: Array, levels: tuple[float, ...]) -> Array:
-    ranked: Array = np.sort(values, axis=0)
-    return ranked[[round(level * (len(values) - 1)) for level in levels]]  # (levels, contours)
-
-
 def _slope(values: Array, at: NDArray[np.int64]) -> float:
     """Rise a second of a regression line through `values` at frames `at`."""
     time = (at - at.mean()) / FRAME_RATE
     return float(time @ (values - values.mean()) / max(float(time @ time), 1e-3))
-
-
-def _db(ratio: Array) -> Array:
-    decibels: Array = 10 * np.log10(np.maximum(ratio, 1e-6))
-    return decibels
-
-
-def _db_ratio(share: Array) -> Array:
-    """`share` against the rest, dB, within +-30."""
-    share = np.clip(share, 1e-3, 1 - 1e-3)
-    decibels: Array = 10 * np.log10(share / (1 - share))
-    return decibels
 
 
 @cache
@@ -290,19 +262,9 @@ def _weights() -> Array:
 
 @cache
 def _mel_filters() -> Array:
-    """Triangular bands, equally wide in mel: (257, BANDS)."""
-    low, high = (2595 * np.log10(1 + hz / 700) for hz in BAND_HZ)
-    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
-    hertz = np.fft.rfftfreq(FFT, 1 / RATE)[:, None]
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return mel_filters(BANDS, BAND_HZ, np.fft.rfftfreq(FFT, 1 / RATE))  # (257, BANDS)
 
 
 @cache
 def _cosines() -> Array:
-    """Orthonormal DCT-II: (BANDS, CEPSTRA)."""
-    band, index = np.arange(BANDS)[:, None], np.arange(CEPSTRA)
-    scale = np.where(index == 0, np.sqrt(1 / BANDS), np.sqrt(2 / BANDS))
-    basis: Array = (np.cos(np.pi * index * (band + 0.5) / BANDS) * scale).astype(np.float32)
-    return basis
+    return cosines(BANDS, CEPSTRA)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.emotion.features.feature import Feature, FeatureError
 from services.emotion.features.functionals import Functionals
+from services.emotion.features.functionals2 import Functionals2, Functionals2Wide
 from services.emotion.features.opensmile import LICENCE, OpenSmile
 from services.emotion.features.prosody import Prosody
 from services.emotion.features.sources import Model
@@ -56,6 +57,8 @@ def _xvector(opening: Opening) -> Feature:
 
 FEATURES = {
     Functionals.name: Entry("the project's own functionals, without weights", lambda _: Functionals()),
+    Functionals2.name: Entry("their second kind, at 8 kHz, without weights", lambda _: Functionals2()),
+    Functionals2Wide.name: Entry("their second kind, at 16 kHz, without weights", lambda _: Functionals2Wide()),
     "egemaps": Entry(
         "eGeMAPSv02, 88 functionals by openSMILE", lambda _: OpenSmile("egemaps"), extra="opensmile", licence=LICENCE
     ),
