@@ -2,10 +2,10 @@
 
     python ops/experiments/default_features.py ../shared/data/emodb4 [--compare FOLDER]
 
-For each speaker the design (which values, which training copies, whose intercepts) is the one that does best leaving
-one of the other nine out; only then is the speaker scored. FOLDER holds what reference_figures.py wrote: ComParE's
-answers. Prints Markdown tables. Windows that are scored are never altered, and no other window of their speaker is
-looked at.
+For each speaker the design (which values, which training copies, whose intercepts) is the one with the least log loss
+leaving one of the other nine out; only then is the speaker scored. FOLDER holds what reference_figures.py wrote:
+ComParE's answers. Prints Markdown tables. Windows that are scored are never altered, and no other window of their
+speaker is looked at.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 from rich.progress import track
 from scipy.optimize import minimize
 from unheard import (
@@ -36,11 +35,10 @@ from unheard import (
 )
 from unheard import standardised as in_units
 
-from services.emotion.features import functionals2
 from services.emotion.features.functionals import Functionals
 from services.emotion.features.functionals2 import Functionals2, Functionals2Wide
 from services.emotion.heads import FAR, Heads, decisions
-from services.training.machines import fit, targets
+from services.training.machines import SHARPNESS, fit, targets
 from streams.domain.schemes import EMODB
 
 SEED = 7
@@ -49,14 +47,8 @@ SPEEDS = {"slower": 0.9, "faster": 1.1}  #: another speaker: pitch, formants and
 LINES = ("line1", "line2")  #: another line: tilt and noise
 TILT_DB = 3.0  #: an octave, at most
 NOISE_DB = (15.0, 35.0)  #: under the voice
-FILL = 3  #: every class is filled up to this many times the largest
-MIX = (0.3, 0.7)
-FEATURES = {
-    "functionals-1": "",
-    "functionals-2": "",
-    "functionals-2 less cepstral covariance": "cepstral.",
-}
-COPIES = {"none": (), "lines": LINES, "lines and speeds": (*SPEEDS, *LINES), "lines, filled": LINES}
+FEATURES = ("functionals-1", "functionals-2")
+COPIES = {"none": (), "lines": LINES, "lines and speeds": (*SPEEDS, *LINES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +67,7 @@ class Design:
     shifted: bool
 
 
-TRAININGS = [
-    *(Training(feature, copies) for feature in tuple(FEATURES)[1:] for copies in COPIES),
-    *(Training("functionals-1", copies) for copies in ("none", "lines")),
-]
+TRAININGS = [Training(feature, copies) for feature in FEATURES for copies in COPIES]
 DESIGNS = [Design(training, shifted) for training in TRAININGS for shifted in (False, True)]
 
 
@@ -105,37 +94,21 @@ def described(speech: Speech, band: str, kind: str) -> dict[str, Rows]:
     copies = [altered(kind, wide, np.random.default_rng([SEED, order, at])) for at, wide in enumerate(speech.wide)]
     narrow = [telephone(wide) if band == "telephone" else soxr.resample(wide, WIDE, NARROW) for wide in copies]
     second, windows = (Functionals2(), narrow) if band == "telephone" else (Functionals2Wide(), copies)
-    vectors = second.vectors(windows)[:, 0].astype(np.float64)
-    kept = [not name.startswith("cepstral.") for name in functionals2.names(second.rate)]
-    first = Functionals().vectors(narrow)[:, 0].astype(np.float64)
-    return dict(zip(FEATURES, (first, vectors, vectors[:, kept]), strict=True))
+    first = Functionals().vectors(narrow)
+    return {
+        name: found[:, 0].astype(np.float64)
+        for name, found in zip(FEATURES, (first, second.vectors(windows)), strict=True)
+    }
 
 
-def filled(rows: Rows, classes: Classes, speakers: NDArray[np.str_], size: int) -> tuple[Rows, Classes]:
-    """Every class filled up to `size` rows by rows between two of its own, of different speakers (SMOTE)."""
-    rng, parts, labels = np.random.default_rng(SEED), [rows], [classes]
-    for index in np.unique(classes):
-        own = np.flatnonzero(classes == index)
-        pairs = rng.choice(own, (2, 4 * size))
-        pairs = pairs[:, speakers[pairs[0]] != speakers[pairs[1]]][:, : max(size - len(own), 0)]
-        weight = rng.uniform(*MIX, pairs.shape[1])[:, None]
-        parts.append(weight * rows[pairs[0]] + (1 - weight) * rows[pairs[1]])
-        labels.append(np.full(pairs.shape[1], index))
-    return np.concatenate(parts), np.concatenate(labels)
-
-
-def scored(speech: Speech, data: dict[str, dict[str, Rows]], design: Training, left_out: tuple[str, ...]) -> Rows:
+def scored(speech: Speech, data: dict[str, dict[str, Rows]], training: Training, left_out: tuple[str, ...]) -> Rows:
     """Decision values of the speakers left out, NaN for the others: (recordings, classes)."""
     test = np.isin(speech.speakers, left_out)
-    kinds = ("plain", *COPIES[design.copies])
-    train = np.concatenate([data[kind][design.feature][~test] for kind in kinds])
-    classes, speakers = (np.tile(what[~test], len(kinds)) for what in (speech.classes, speech.speakers))
-    known, unheard = in_units(train, data["plain"][design.feature][test], FAR)
-    if design.copies == "lines, filled":
-        size = FILL * np.bincount(speech.classes[~test]).max()
-        known, classes = filled(known, classes, speakers, int(size))
+    kinds = ("plain", *COPIES[training.copies])
+    train = np.concatenate([data[kind][training.feature][~test] for kind in kinds])
+    known, unheard = in_units(train, data["plain"][training.feature][test], FAR)
     found = np.full((len(test), speech.classes.max() + 1), np.nan)
-    found[test] = one_vs_rest(known, classes, unheard)
+    found[test] = one_vs_rest(known, np.tile(speech.classes[~test], len(kinds)), unheard)
     return found
 
 
@@ -161,19 +134,18 @@ def inner(speech: Speech, scores: Scores, training: Training, without: str) -> R
 
 
 def shift(rows: Rows, classes: Classes) -> Rows:
-    """What to add to the machines' intercepts, by a softmax's least log loss, each class weighing alike: (classes,)."""
-    weights = 1 / np.bincount(classes)[classes]
-    wanted = np.arange(len(classes)), classes
+    """What to add to the machines' intercepts for the least log loss: (classes,)."""
+    size = rows.shape[1]
+    start = np.append(1, np.zeros(size - 1))
+    best = minimize(lambda at: log_loss(np.exp(at[0]) * (rows + np.append(at[1:], 0)), classes), start).x
+    return np.append(best[1:], 0)
 
-    def loss(parameters: Rows) -> float:
-        logits = np.exp(parameters[0]) * (rows + np.append(parameters[1:], 0))
-        logits -= logits.max(axis=1, keepdims=True)
-        certainty = logits[wanted] - np.log(np.exp(logits).sum(axis=1))
-        return float(-(weights @ certainty) / weights.sum())
 
-    start = np.zeros(rows.shape[1])
-    start[0] = 1
-    return np.append(minimize(loss, start).x[1:], 0)
+def log_loss(logits: Rows, classes: Classes) -> float:
+    """Of a softmax, each class weighing alike."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    certainty = logits[np.arange(len(classes)), classes] - np.log(np.exp(logits).sum(axis=1))
+    return float(-np.mean([certainty[classes == index].mean() for index in np.unique(classes)]))
 
 
 def outer(speech: Speech, scores: Scores, design: Design) -> Classes:
@@ -194,29 +166,30 @@ def nested(speech: Speech, scores: Scores) -> tuple[Classes, dict[str, Design]]:
     every = {design: outer(speech, scores, design) for design in DESIGNS}
     said, chosen = np.zeros_like(speech.classes), {}
     for one in track(speech.everyone(), description="choosing"):
-        best = max(DESIGNS, key=lambda design: _promise(speech, scores, design, one))
+        best = min(DESIGNS, key=lambda design: _loss(speech, scores, design, one))
         at = speech.speakers == one
         said[at], chosen[one] = every[best][at], best
     return said, chosen
 
 
-def _promise(speech: Speech, scores: Scores, design: Design, without: str) -> float:
-    """Recall over the speakers other than `without`, each left out in turn."""
+def _loss(speech: Speech, scores: Scores, design: Design, without: str) -> float:
+    """Log loss over the speakers other than `without`, each left out in turn, at the softmax factor that suits best.
+
+    It takes account of every decision value; recall of 300 recordings jumps by a third of a point at each of them.
+    """
     rows, others = inner(speech, scores, design.training, without), speech.speakers != without
     if design.shifted:
         before = rows.copy()
         for one in speech.everyone():
             rest = others & (speech.speakers != one)
             rows[speech.speakers == one] += shift(before[rest], speech.classes[rest])
-    said = np.where(others, np.nan_to_num(rows).argmax(axis=1), 0)
-    return speech.recall(said, others)
+    return min(log_loss(factor * rows[others], speech.classes[others]) for factor in SHARPNESS[::8])
 
 
 def speeds(speech: Speech) -> Iterator[str]:
     """Times real time on one core, CPU time: features and every head's decisions; openSMILE's functionals."""
     seconds = sum(map(len, speech.wide)) / WIDE
     telephones = [telephone(wide) for wide in speech.wide]
-    labels = np.array(["anger", "happiness", "neutral", "sadness"])[speech.classes]
     for feature, windows in (
         (Functionals(), telephones),
         (Functionals2(), telephones),
@@ -226,15 +199,21 @@ def speeds(speech: Speech) -> Iterator[str]:
         started = time.process_time()
         vectors = feature.vectors(windows)[:, 0]
         described_s = time.process_time() - started
-        heads = _heads(vectors, labels)
+        heads = _heads(vectors, speech.classes)
         started = time.process_time()
         decisions(heads, vectors)
-        yield f"{feature.name}: {seconds / (described_s + time.process_time() - started):.0f}"
+        judged_s = time.process_time() - started
+        yield f"{feature.name}: {seconds / (described_s + judged_s):.0f}, features alone {seconds / described_s:.0f}"
     yield from _opensmile(speech, seconds)
 
 
-def _heads(vectors: Samples, labels: NDArray[np.str_]) -> Heads:
-    return fit(EMODB, vectors, targets(EMODB, labels.tolist()))
+def _heads(vectors: Samples, classes: Classes) -> Heads:
+    """Every head of the demo's scheme with as many support vectors as copies would give."""
+    rng = np.random.default_rng(SEED)
+    spread = vectors.std(axis=0)
+    rows = np.concatenate([vectors + rng.normal(0, 0.3, vectors.shape) * spread for _ in range(5)]).astype(np.float32)
+    labels = np.array(["anger", "happiness", "neutral", "sadness"])[np.tile(classes, 5)]
+    return fit(EMODB, rows, targets(EMODB, labels.tolist()))
 
 
 def _opensmile(speech: Speech, seconds: float) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """`functionals-2`: how contours move, go together and run over a window, in numpy, with no weights.
 
 Beside what `functionals-1` has: voice quality over the vowels, how every contour follows loudness and pitch, its course
-over the window, and log-Euclidean covariances (Arsigny et al. 2006). No part depends on the recording's gain, and
+over the window, and a log-Euclidean covariance (Arsigny et al. 2006). No part depends on the recording's gain, and
 no other window of the speaker is used.
 """
 
@@ -81,7 +81,6 @@ def functionals(found: Voice) -> Array:
         _on_pitch(contours[found.voiced], found.pitch[found.voiced]),
         _by_loudness(contours[active], found.energy[active]),
         _course(contours, active),
-        _cepstral_covariance(found),
         _joint_covariance(found),
     )
     return np.concatenate([np.ravel(part) for part in parts]).astype(np.float32)
@@ -105,17 +104,15 @@ def names(rate: int) -> tuple[str, ...]:
         *(f"rhythm.{stat}" for stat in RHYTHM),
     ]
     columns = [[f"{name}.{stat}" for name in contours] if stat else between for stat in per_contour]
-    cepstra = [f"{kind}{index}" for kind in ("c", "dc") for index in range(CEPSTRA)]
     joint = [*(f"coarse{band}" for band in range(BANDS // COARSE)), "harmonicity", "energy", "pitch", *QUALITY[:3]]
     return (
         *(name for column in columns for name in column),
-        *_pairs("cepstral", cepstra),
-        *_pairs("joint", [*joint, *(f"d{name}" for name in joint)]),
+        *_pairs([*joint, *(f"d{name}" for name in joint)]),
     )
 
 
-def _pairs(kind: str, columns: Sequence[str]) -> list[str]:
-    return [f"{kind}.{columns[row]}_{columns[column]}" for row, column in zip(*_upper(len(columns)), strict=True)]
+def _pairs(columns: Sequence[str]) -> list[str]:
+    return [f"joint.{columns[row]}_{columns[column]}" for row, column in zip(*_upper(len(columns)), strict=True)]
 
 
 def _contours(found: Voice) -> Array:
@@ -224,11 +221,6 @@ def _course(contours: Array, active: Mask) -> Array:
     """The contours' slow course over the window, pauses at their mean: (COURSE, contours)."""
     held = np.where(active[:, None], contours, contours[active].mean(axis=0))
     return cosines(len(held), COURSE + 1)[:, 1:].T @ held / np.float32(np.sqrt(len(held)))
-
-
-def _cepstral_covariance(found: Voice) -> NDArray[np.float64]:
-    """Of cepstra and their deltas over active frames."""
-    return _log_covariance(np.hstack([found.cepstra, 3 * deltas(found.cepstra)])[found.active])
 
 
 def _joint_covariance(found: Voice) -> NDArray[np.float64]:
