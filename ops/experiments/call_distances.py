@@ -13,23 +13,24 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from rich.progress import track
-from unheard import NARROW, Rows, Samples, Speech, read_speech, squares, standardised, telephone
+from unheard import WIDE, Rows, Samples, Speech, read_speech, squares, standardised
 
+from services.emotion.abstention import SILENT_RMS
 from services.emotion.features.feature import Feature
 from services.emotion.features.functionals import Functionals
 from services.emotion.features.functionals2 import Functionals2
 from services.emotion.heads import FAR
-from services.emotion.model import SILENT_RMS
+from services.training.audio import TELEPHONE_RATE, telephoned
 
-WINDOW = 5 * NARROW
+WINDOW = 5 * TELEPHONE_RATE
 LEVELS = (5, 50, 95)
 
 
 def windows(path: Path) -> list[Samples]:
     """Each channel's windows of 5 s with sound in them."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != NARROW:
-        sys.exit(f"{path}: is at {rate} Hz; only recordings at {NARROW} Hz are read here")
+    if rate != TELEPHONE_RATE:
+        sys.exit(f"{path}: is at {rate} Hz; only recordings at {TELEPHONE_RATE} Hz are read here")
     cut = (channel[at : at + WINDOW] for channel in samples.T for at in range(0, len(channel) - WINDOW + 1, WINDOW))
     return [np.ascontiguousarray(window) for window in cut if window.std() > SILENT_RMS]
 
@@ -50,7 +51,7 @@ def between_speakers(speech: Speech, points: Rows) -> Rows:
 def main() -> None:
     """Print a table."""
     speech = read_speech(Path(sys.argv[1]))
-    train = [telephone(wide) for wide in speech.wide]
+    train = [telephoned(wide, WIDE) for wide in speech.wide]
     calls = {Path(name).stem: windows(Path(name)) for name in sys.argv[2:]}
     print("| windows | n | " + " | ".join(f"p{level}" for level in LEVELS) + " |\n| --- | --- | --- | --- | --- |")
     features: tuple[Feature, ...] = (Functionals(), Functionals2())

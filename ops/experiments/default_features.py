@@ -20,7 +20,6 @@ import numpy as np
 import soxr
 from rich.progress import track
 from unheard import (
-    NARROW,
     WIDE,
     Classes,
     Rows,
@@ -30,14 +29,14 @@ from unheard import (
     interval,
     one_vs_rest,
     read_speech,
-    telephone,
 )
 from unheard import standardised as in_units
 
 from services.emotion.features.functionals import Functionals
 from services.emotion.features.functionals2 import Functionals2, Functionals2Wide
 from services.emotion.heads import FAR, Heads, decisions
-from services.training.machines import SHARPNESS, fit, targets
+from services.training.audio import TELEPHONE_RATE, resampled, telephoned
+from services.training.machines import fit, targets
 from streams.domain.schemes import EMODB
 
 SEED = 7
@@ -46,6 +45,7 @@ SPEEDS = {"slower": 0.9, "faster": 1.1}  #: another speaker: pitch, formants and
 LINES = ("line1", "line2")  #: another line: tilt and noise
 TILT_DB = 3.0  #: an octave, at most
 NOISE_DB = (15.0, 35.0)  #: under the voice
+FACTORS = np.geomspace(0.1, 20, 50)  #: of a softmax over decision values
 FEATURES = ("functionals-1", "functionals-2")
 COPIES = {"none": (), "lines": LINES, "lines and speeds": (*SPEEDS, *LINES)}
 
@@ -82,7 +82,9 @@ def described(speech: Speech, band: str, kind: str) -> dict[str, Rows]:
     """Feature -> (recordings, values) of one kind of copy."""
     order = ["plain", *SPEEDS, *LINES].index(kind)
     copies = [altered(kind, wide, np.random.default_rng([SEED, order, at])) for at, wide in enumerate(speech.wide)]
-    narrow = [telephone(wide) if band == "telephone" else soxr.resample(wide, WIDE, NARROW) for wide in copies]
+    narrow = [
+        telephoned(wide, WIDE) if band == "telephone" else resampled(wide, WIDE, TELEPHONE_RATE) for wide in copies
+    ]
     second, windows = (Functionals2(), narrow) if band == "telephone" else (Functionals2Wide(), copies)
     first = Functionals().vectors(narrow)
     return {
@@ -155,13 +157,13 @@ def _loss(speech: Speech, scores: Scores, design: Design, without: str) -> float
     It takes account of every decision value; recall of 300 recordings jumps by a third of a point at each of them.
     """
     rows, others = inner(speech, scores, design, without), speech.speakers != without
-    return min(log_loss(factor * rows[others], speech.classes[others]) for factor in SHARPNESS[::8])
+    return min(log_loss(factor * rows[others], speech.classes[others]) for factor in FACTORS)
 
 
 def speeds(speech: Speech) -> Iterator[str]:
     """Times real time on one core, CPU time: features and every head's decisions; openSMILE's functionals."""
     seconds = sum(map(len, speech.wide)) / WIDE
-    telephones = [telephone(wide) for wide in speech.wide]
+    telephones = [telephoned(wide, WIDE) for wide in speech.wide]
     for feature, windows in (
         (Functionals(), telephones),
         (Functionals2(), telephones),

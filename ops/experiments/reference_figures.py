@@ -2,7 +2,7 @@
 
     python ops/experiments/reference_figures.py ../shared/data/emodb4 OUT
 
-Needs `pip install opensmile`, whose licence forbids commercial use: a baseline, and no part of the product. Prints a
+Needs the extra `opensmile`, whose licence forbids commercial use: a baseline, and no part of the product. Prints a
 Markdown table and writes what ComParE's best machine, the linear one, says of each recording into
 OUT/compare-wide.npy and OUT/compare-telephone.npy for default_features.py.
 

@@ -6,20 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
+from services.training.audio import resampled
 from services.training.corpus import read_corpus
-from services.training.evaluate import confusion, uar
-from streams.domain.records import Audio, Encoding
-from streams.speech.decode import decode, encode
+from services.training.measures import confusion, uar
 
 Samples = NDArray[np.float32]
 Rows = NDArray[np.float64]
 Classes = NDArray[np.int64]
 
-WIDE, NARROW = 16000, 8000
+WIDE = 16000  #: Hz
 RESAMPLES, SEED = 2_000, 20261127
 
 
@@ -34,7 +32,7 @@ class Speech:
     def recall(self, said: Classes, among: NDArray[np.bool_] | None = None) -> float:
         """Unweighted average recall in %, of all or of the recordings `among`."""
         at = slice(None) if among is None else among
-        return 100 * uar(confusion(self.classes[at], said[at], self.classes.max() + 1))
+        return 100 * float(uar(confusion(self.classes[at], said[at], self.classes.max() + 1)))
 
     def everyone(self) -> list[str]:
         """The speakers, in order."""
@@ -51,15 +49,7 @@ def read_speech(root: Path) -> Speech:
 
 def _at_16_khz(path: Path) -> Samples:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return samples[:, 0] if rate == WIDE else soxr.resample(samples[:, 0], rate, WIDE)
-
-
-def telephone(wide: Samples) -> Samples:
-    """8 kHz, through G.711 mu-law and back."""
-    narrow = soxr.resample(wide, WIDE, NARROW)
-    pcm = np.clip(np.rint(narrow * 32768), -32768, 32767).astype(np.int16)
-    line = decode(Audio(Encoding.PCMU, NARROW, 1, encode(Encoding.PCMU, pcm[None])))
-    return line[0].astype(np.float32) / np.float32(32768)
+    return resampled(samples[:, 0], rate, WIDE)
 
 
 def standardised(train: Rows, test: Rows, clip: float = np.inf) -> tuple[Rows, Rows]:
@@ -116,7 +106,7 @@ def _resampled(speech: Speech, said: Classes) -> Rows:
     size = speech.classes.max() + 1
     tables = np.stack([confusion(speech.classes[at], said[at], size) for at in groups])  # (speakers, true, said)
     draws = np.random.default_rng(SEED).integers(len(groups), size=(RESAMPLES, len(groups)))
-    return np.array([100 * uar(tables[draw].sum(axis=0)) for draw in draws])
+    return 100 * uar(tables[draws].sum(axis=1))
 
 
 def _cell(value: float, draws: Rows, form: str) -> str:
