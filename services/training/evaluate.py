@@ -20,6 +20,9 @@ Groups = NDArray[np.str_]  #: (windows,) the conversation of each, else its spea
 Rows = dict[str, NDArray[np.float64]]  #: head -> (windows, classes)
 Tick = Callable[[], None]  #: called once a fitted fold
 
+#: (windows,) which may be learnt from -> (windows, values) of all of them, by the hidden layer that suits these
+Described = Callable[[NDArray[np.bool_]], Vectors]
+
 FOLDS = 10  #: groups are left out one by one up to this many, else in as many parts
 RESAMPLES = 2_000
 SEED = 20261123
@@ -53,10 +56,11 @@ def held_out(scheme: Scheme, vectors: Vectors, wanted: Targets, groups: Groups, 
     return found
 
 
-def calibrated(scheme: Scheme, vectors: Vectors, wanted: Targets, groups: Groups, tick: Tick) -> HeldOut:
-    """What is said of unheard groups, calibrated inside their training folds."""
-    found = HeldOut(_empty(scheme, len(vectors)), _empty(scheme, len(vectors)))
+def calibrated(scheme: Scheme, described: Described, wanted: Targets, groups: Groups, tick: Tick) -> HeldOut:
+    """What is said of unheard groups, described as their training folds choose and calibrated inside them."""
+    found = HeldOut(_empty(scheme, len(groups)), _empty(scheme, len(groups)))
     for test in folds(groups):
+        vectors = described(~test)
         heads, sigmoids = fit_calibrated(
             scheme, vectors[~test], {head: classes[~test] for head, classes in wanted.items()}, groups[~test], tick
         )

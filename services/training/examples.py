@@ -122,8 +122,10 @@ def _unfit(corpus: Corpus, segment: Segment, hearing: Hearing) -> Unlabelled | N
     return unfit(window, hearing.rate, hearing.limits, hearing.band)
 
 
-def layer_of(found: Examples, wanted: int | None) -> int:
-    """The hidden layer that is asked for, else the one that a linear probe on these windows finds best.
+def layer_of(found: Examples, wanted: int | None, known: NDArray[np.bool_] | None = None) -> int:
+    """The hidden layer that is asked for, else the one that a linear probe finds best.
+
+    `known`, (windows,), are those that the probe may learn from and be judged on; all of them where it is None.
 
     TrainingError where the feature has no such layer.
     """
@@ -132,8 +134,10 @@ def layer_of(found: Examples, wanted: int | None) -> int:
         raise TrainingError(f"--layer {wanted}: the feature has {layers} layer(s), counted from 0")
     if wanted is not None or layers == 1:
         return wanted or 0
-    _, groups = np.unique(found.groups, return_inverse=True)
-    scores = layer_scores(lambda at: found.layers[:, at], layers, found.wanted, groups, SEED)
+    some = np.arange(len(found.segments)) if known is None else np.flatnonzero(known)
+    _, groups = np.unique(found.groups[some], return_inverse=True)
+    targets = {head: classes[some] for head, classes in found.wanted.items()}
+    scores = layer_scores(lambda at: found.layers[some, at], layers, targets, groups, SEED)
     return int(scores.argmax())
 
 

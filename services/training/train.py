@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from services.emotion.manifest import Described, Distance, Manifest, Score, Trai
 from services.training.cache import Progress
 from services.training.card import write_card
 from services.training.corpora.corpus import Corpus
-from services.training.evaluate import Groups, calibrated, fit_calibrated, folds, scored
+from services.training.evaluate import Groups, HeldOut, calibrated, fit_calibrated, folds, scored
 from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of
 from services.training.harmonise import NONE
 from streams.domain.schemes import EMODB, Scheme
@@ -67,10 +68,10 @@ def _train(plan: Plan, cache: Path, progress: Progress) -> Bundle:
     harmonised = chosen(plan.corpus, plan.scheme, plan.left_out)
     found = examples(harmonised, hearing, cache, progress)
     layer = layer_of(found, plan.layer)
-    vectors, groups = np.ascontiguousarray(found.layers[:, layer], np.float32), found.groups
-    data = (plan.scheme, vectors, found.wanted, groups)
-    judged = calibrated(*data, progress(f"leaving one {found.grouped} out", _fits(groups)))
-    heads, sigmoids = fit_calibrated(*data, progress("fitting", len(list(folds(groups)))))
+    vectors, groups = _of_layer(found, layer), found.groups
+    judged = _judged(plan, found, progress(f"leaving one {found.grouped} out", _fits(groups)))
+    tick = progress("fitting", len(list(folds(groups))))
+    heads, sigmoids = fit_calibrated(plan.scheme, vectors, found.wanted, groups, tick)
     described = Described(hearing.feature.name, hearing.feature.version, layer, plan.models)
     scores = scored(judged, found.wanted, groups, progress("intervals", len(found.wanted)))
     training = _training(plan, harmonised.corpus, found)
@@ -78,6 +79,20 @@ def _train(plan: Plan, cache: Path, progress: Progress) -> Bundle:
     made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)
     write_card(plan.out, made, _counts(found, plan.scheme), found.skipped, harmonised.corpus.source)
     return made
+
+
+def _judged(plan: Plan, found: Examples, tick: Callable[[], None]) -> HeldOut:
+    """What is said of unheard groups; the hidden layer too is chosen without them."""
+
+    def described(known: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return _of_layer(found, layer_of(found, plan.layer, known))
+
+    return calibrated(plan.scheme, described, found.wanted, found.groups, tick)
+
+
+def _of_layer(found: Examples, layer: int) -> NDArray[np.float32]:
+    """(windows, values) of one hidden layer."""
+    return np.ascontiguousarray(found.layers[:, layer], np.float32)
 
 
 def _fits(groups: Groups) -> int:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from services.training import evaluate
@@ -45,6 +46,18 @@ def test_every_group_is_left_out_once_and_whole(numbers: list[int]) -> None:
         assert not set(groups[mask]) & set(groups[~mask])
 
 
+def test_what_describes_a_held_out_group_is_chosen_without_it() -> None:
+    """As a hidden layer is: a card would else tell how well a layer suits the windows that it is judged on."""
+    chosen: list[set[str]] = []
+
+    def described(known: NDArray[np.bool_]) -> NDArray[np.float32]:
+        chosen.append(set(np.unique(SPEAKERS[~known])))
+        return np.random.default_rng(0).normal(size=(len(LABELS), 4)).astype(np.float32)
+
+    calibrated(EMODB, described, targets(EMODB, LABELS.tolist()), SPEAKERS, quiet)
+    assert sorted(map(sorted, chosen)) == [[speaker] for speaker in np.unique(SPEAKERS)]
+
+
 def test_machines_never_hear_the_speaker_that_they_are_judged_on() -> None:
     """Every speaker says its labels in a code of its own: who was heard in training would be right."""
     random = np.random.default_rng(0)
@@ -64,8 +77,8 @@ def test_a_feature_that_holds_the_label_is_found_and_one_that_does_not_gives_cha
     wanted = targets(EMODB, LABELS.tolist())
     noise = random.normal(size=(len(LABELS), 10)).astype(np.float32)
     telling = np.hstack([noise, 10 * np.eye(4, dtype=np.float32)[wanted["category.full"]].repeat(4, axis=1)])
-    good = scored(calibrated(EMODB, telling, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
-    bad = scored(calibrated(EMODB, noise, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
+    good = scored(calibrated(EMODB, lambda _: telling, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
+    bad = scored(calibrated(EMODB, lambda _: noise, wanted, SPEAKERS, quiet), wanted, SPEAKERS)
     assert good["category.full"]["uar"].value == 1
     assert bad["category.full"]["uar"].low <= 0.25 <= bad["category.full"]["uar"].high + 0.05
     assert bad["category.full"]["uar"].low < bad["category.full"]["uar"].high
@@ -76,7 +89,7 @@ def test_calibrated_probabilities_sum_to_one_and_hold_no_class_for_likelier_than
     wanted = targets(EMODB, LABELS.tolist())
     vectors = np.random.default_rng(2).normal(size=(len(LABELS), 6)).astype(np.float32)
     ticks: list[int] = []
-    found = calibrated(EMODB, vectors, wanted, SPEAKERS, lambda: ticks.append(1))
+    found = calibrated(EMODB, lambda _: vectors, wanted, SPEAKERS, lambda: ticks.append(1))
     assert len(ticks) == 5 * 4
     for head, rows in found.probabilities.items():
         np.testing.assert_allclose(rows.sum(axis=1), 1)
@@ -91,7 +104,9 @@ def test_a_head_with_too_few_windows_of_a_class_has_classes_and_no_calibration_e
     vectors = np.random.default_rng(3).normal(size=(len(LABELS), 6)).astype(np.float32)
     speakers = np.tile(["01", "02", "03"], 80)
     scores = scored(
-        calibrated(EMODB, vectors, wanted | {"category.full": few["category.full"]}, speakers, quiet), wanted, speakers
+        calibrated(EMODB, lambda _: vectors, wanted | {"category.full": few["category.full"]}, speakers, quiet),
+        wanted,
+        speakers,
     )
     assert scores["category.full"].keys() == {"uar", "macro_f1"}
     assert scores["arousal.full"].keys() == {"uar", "macro_f1", "ece", "ece_if_perfect"}
