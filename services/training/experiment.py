@@ -130,10 +130,14 @@ def _fingerprint(seen: Harmonised, sources: Sources) -> str:
 def jobs(plan: Plan, data: Mapping[str, Data], features: Mapping[str, Feature]) -> Iterator[Job]:
     """Every fold of every system, those that share a feature's vectors together.
 
-    PlanError where a kind of head pools frames by itself and no feature has any.
+    PlanError where a kind of head pools frames by itself and no feature has any; SchemeError where two data sets that
+    are to judge each other have a recording, or no head, in common.
     """
     pairs = [(data[each.called], data[each.called]) for each in plan.data]
-    pairs += [(data[pair.train], data[pair.test]) for pair in plan.across]
+    across = [(data[pair.train], data[pair.test]) for pair in plan.across]
+    for train, test in across:
+        _check_apart(train, test)
+    pairs += across
     described = [(NO_FEATURE, NO_BAND, [kind for kind in plan.heads if not KINDS[kind].hears])]
     described += [(name, str(band), _hearing(plan, features[name])) for name in features for band in plan.bands]
     judging = {kind for _, _, kinds in described for kind in kinds}
@@ -174,6 +178,20 @@ def shared_heads(train: Data, test: Data) -> tuple[str, ...]:
             f"{train.name} and {test.name} have no head of the same classes; give both a scheme whose classes both have"
         )
     return shared
+
+
+def _check_apart(train: Data, test: Data) -> None:
+    """Refuse to judge machines on what they learnt."""
+    ours, theirs = (_recordings(data.harmonised.corpus) for data in (train, test))
+    if shared := sorted(ours & theirs):
+        raise SchemeError(
+            f"{train.name} and {test.name} share recordings ({len(shared)}, such as {shared[0]}); folds judge a corpus"
+            " on itself, `across` takes two that are apart"
+        )
+
+
+def _recordings(corpus: Corpus) -> set[Path]:
+    return {(corpus.recordings / segment.recording).resolve() for segment in corpus.segments}
 
 
 def _judged(job: Job, task: Task, times: Times) -> Held:

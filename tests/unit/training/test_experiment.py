@@ -172,6 +172,16 @@ def test_corpora_without_a_head_in_common_are_refused(tmp_path: Path) -> None:
         run(plan(data=data, across=ACROSS), given, tmp_path)
 
 
+def test_a_corpus_is_not_judged_by_machines_that_learnt_its_own_recordings_under_another_name(tmp_path: Path) -> None:
+    made = balanced()
+    again = replace(made, name="again", recordings=made.recordings / ".." / made.recordings)
+    told = sounds(made, seen_as(made), clear=8.0)
+    given = sources((made, told), (again, told))
+    crossed = plan("planted", "again", across=[{"train": "planted", "test": "again"}])
+    with pytest.raises(SchemeError, match=r"planted and again share recordings \(80, such as .*0\.wav\)"):
+        run(crossed, given, tmp_path)
+
+
 def test_the_layer_is_the_one_that_holds_the_label_and_chosen_without_the_test_segments(
     made: Corpus, tmp_path: Path
 ) -> None:
