@@ -71,7 +71,7 @@ def read_textgrids(folder: Path, menu: Menu | None = None) -> Found:
     plan = _plan(folder / PLAN)
     audio = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in AUDIO}
     grids = _grids(folder, audio, problems)
-    people = _people(folder, problems)
+    people = _people(folder, {path.name for path in audio.values()}, problems)
     segments, said, places = list[Segment](), list[Annotation](), list[str]()
     for name, path in audio.items():
         marks = list[Mark]()
@@ -116,11 +116,19 @@ def _grids(folder: Path, audio: Mapping[str, Path], problems: list[str]) -> Mapp
     return grids
 
 
-def _people(folder: Path, problems: list[str]) -> dict[str, Row]:
+def _people(folder: Path, recordings: set[str], problems: list[str]) -> dict[str, Row]:
+    """Recording -> its line of the table, where there is one."""
     if not (folder / PEOPLE).exists():
         return {}
-    rows = read_table(folder / PEOPLE, *PEOPLE_COLUMNS, problems=problems)
-    return {row["path"]: row for row in rows if not row["channel"] or row.whole("channel", problems) is not None}
+    people = dict[str, Row]()
+    for row in read_table(folder / PEOPLE, *PEOPLE_COLUMNS, problems=problems):
+        if row["path"] not in recordings:
+            problems.append(f"{row.place}: no recording {row['path']} here; correct the path, or remove the line")
+        elif row["path"] in people:
+            problems.append(f"{row.place}: {row['path']} is there twice; remove one")
+        elif not row["channel"] or row.whole("channel", problems) is not None:
+            people[row["path"]] = row
+    return people
 
 
 def _marks(grid: Path, annotator: str, menu: Menu, problems: list[str]) -> list[Mark]:

@@ -73,6 +73,16 @@ def test_who_speaks_may_be_said_in_a_table(folder: Path) -> None:
     assert (segment.speaker, segment.conversation, segment.sex, segment.language) == ("c7", "call-1", "f", "es")
 
 
+def test_a_line_of_the_table_that_is_of_no_recording_or_of_one_again_is_a_problem(folder: Path) -> None:
+    """The recording would else be a speaker and a conversation of its own, and its call lie in two folds."""
+    grid(folder / "call.ann.TextGrid", alike((1, 4, "calm", "neutral", "neutral")))
+    (folder / "recordings.csv").write_text("path,speaker\ncal.wav,c7\ncall.wav,c7\ncall.wav,c8\n")
+    assert refused(folder) == [
+        "recordings.csv, line 2: no recording cal.wav here; correct the path, or remove the line",
+        "recordings.csv, line 4: call.wav is there twice; remove one",
+    ]
+
+
 def test_what_is_wrong_with_tiers_labels_and_files_is_said_in_one_go(folder: Path) -> None:
     record(folder / "alone.wav", 10)
     grid(folder / "call.TextGrid", {})
