@@ -22,6 +22,7 @@ from services.emotion.manifest import Described, Distance, Manifest, Score, Trai
 from services.training.cache import Progress
 from services.training.card import write_card
 from services.training.corpora.corpus import Corpus
+from services.training.errors import TrainingError
 from services.training.evaluate import Groups, HeldOut, calibrated, fit_calibrated, folds, scored
 from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of
 from services.training.harmonise import NONE
@@ -59,6 +60,8 @@ def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -
     TrainingError, FeatureError, BundleError: nothing is written.
     """
     manifests.check_name(plan.name, f"--name {plan.name!r}:")
+    if plan.out.exists() and not plan.out.is_dir():
+        raise TrainingError(f"{plan.out}: is a file; name a folder for the bundle")
     with tempfile.TemporaryDirectory() as folder:
         return _train(plan, plan.cache or Path(folder), progress)
 

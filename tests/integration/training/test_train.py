@@ -1,5 +1,6 @@
 """From a folder of recordings to a bundle, by the command that a person types."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from services.emotion.manifest import MANIFEST, conversation_mark
 from services.emotion.model import judge
 from services.training import evaluate
 from services.training.corpus import read_corpus, telephone
+from services.training.errors import TrainingError
 from services.training.evaluate import folds
 from services.training.train import Plan, train
 
@@ -158,6 +160,19 @@ def test_a_feature_or_scheme_that_is_not_there_ends_in_one_line(
     assert run(["train", str(corpus), str(tmp_path / "bundle"), *options]) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_bundle_that_cannot_be_written_is_refused_before_anything_is_heard(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle").write_text("")
+    steps: list[str] = []
+
+    def progress(what: str, _steps: int) -> Callable[[], None]:
+        steps.append(what)
+        return lambda: None
+
+    with pytest.raises(TrainingError, match="bundle: is a file; name a folder for the bundle"):
+        train(Plan(corpus, tmp_path / "bundle"), progress)
+    assert not steps
 
 
 def trained(corpus: Path, folder: Path, scheme: str) -> tuple[int, Path]:
