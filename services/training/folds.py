@@ -49,7 +49,7 @@ def usual(segments: Sequence[Segment]) -> Split:
 
 
 def split(harmonised: Harmonised, by: Split, *, folds: int = FOLDS, seed: int = 0) -> Folds:
-    """The folds of a corpus. SchemeError with every class that one of them lacks."""
+    """The folds of a corpus. SchemeError: every class that one of them lacks, every conversation in two sessions."""
     segments = harmonised.corpus.segments
     if by is Split.CONVERSATIONS:
         made = _dealt(harmonised, folds, seed)
@@ -66,7 +66,22 @@ def _own(harmonised: Harmonised, by: Split, names: Sequence[str]) -> Folds:
     if len(found) < 2 or not all(names):
         what = "a session for each segment" if by is Split.SESSIONS else "a speaker for each segment"
         raise SchemeError(f"corpus {harmonised.corpus.name}: folds by {by} need two or more, and {what}")
+    if by is Split.SESSIONS and (torn := list(_torn(harmonised, names))):
+        raise SchemeError("\n".join(torn))
     return Folds(by, tuple(map(str, found)), of)
+
+
+def _torn(harmonised: Harmonised, sessions: Sequence[str]) -> Iterator[str]:
+    """Conversations whose segments the corpus's own folds would have on both sides."""
+    of: dict[str, set[str]] = {}
+    for segment, session in zip(harmonised.corpus.segments, sessions, strict=True):
+        of.setdefault(segment.conversation, set()).add(session)
+    for conversation, lies_in in of.items():
+        if len(lies_in) > 1:
+            yield (
+                f"corpus {harmonised.corpus.name}: conversation {conversation} lies in sessions"
+                f" {', '.join(sorted(lies_in))}; correct them, or split by {Split.CONVERSATIONS}"
+            )
 
 
 def _dealt(harmonised: Harmonised, folds: int, seed: int) -> Folds:

@@ -86,6 +86,12 @@ def test_each_session_of_the_corpus_is_a_fold_where_every_segment_names_one() ->
     assert [folds.names[at] for at in folds.of] == [str(session) for session in sessions]
 
 
+def test_a_conversation_that_lies_in_two_sessions_is_named() -> None:
+    made = corpus(list(CATEGORIES) * 4, [at // 5 for at in range(16)], sessions=[at // 8 + 1 for at in range(16)])
+    with pytest.raises(SchemeError, match="planted: conversation 1 lies in sessions 1, 2; correct them, or split by"):
+        split(harmonised(made), Split.SESSIONS)
+
+
 def test_conversations_are_dealt_out_where_the_corpus_has_no_sessions() -> None:
     assert usual(corpus(CATEGORIES, range(4)).segments) is Split.CONVERSATIONS
 
