@@ -23,7 +23,7 @@ def layer_scores(
 ) -> NDArray[np.float64]:
     """(layers,): macro-F1 of a ridge classifier on each layer, the mean over the heads. Targets are (n,), or NONE."""
     some = _some(conversations, seed)
-    groups = conversations[some]
+    groups = _apart(conversations[some])
     wanted = {head: classes[some] for head, classes in targets.items()}
     return np.array([_score(layer(at)[some], wanted, groups) for at in range(layers)])
 
@@ -32,6 +32,11 @@ def _some(conversations: Rows, seed: int) -> Rows:
     """Segments of conversations drawn at random, until there are enough."""
     drawn = np.random.default_rng(seed).permutation(int(conversations.max()) + 1)[conversations]
     return np.sort(np.argsort(drawn, kind="stable")[:PROBED])
+
+
+def _apart(conversations: Rows) -> Rows:
+    """What is kept together; segments of one conversation alone are each by themselves."""
+    return conversations if len(np.unique(conversations)) > 1 else np.arange(len(conversations))
 
 
 def _score(vectors: NDArray[np.floating], targets: Mapping[str, Rows], groups: Rows) -> float:
@@ -46,6 +51,8 @@ def _score(vectors: NDArray[np.floating], targets: Mapping[str, Rows], groups: R
 
 def _said(known: NDArray[np.floating], wanted: Rows, unheard: NDArray[np.floating]) -> Rows:
     there = wanted != NONE
+    if not there.any():
+        return np.zeros(len(unheard), np.int64)  # a guess, as good as any
     # On standardised values a penalty of their number is a kernel of 1 / values with C = 1, as the machines have.
     probe = RidgeClassifier(alpha=known.shape[1], class_weight="balanced").fit(known[there], wanted[there])
     return np.asarray(probe.predict(unheard))

@@ -81,3 +81,17 @@ def test_of_a_large_corpus_some_conversations_are_enough(monkeypatch: pytest.Mon
     assert some == layer_scores(lambda _: layer, 1, {"mood": said}, CONVERSATIONS, 1)
     assert some != layer_scores(lambda _: layer, 1, {"mood": said}, CONVERSATIONS, 2)
     assert some[0] > 0.8
+
+
+def test_segments_of_one_conversation_are_held_out_one_by_one() -> None:
+    said = classes(17, 2)
+    layer = telling(18, said, 4)
+    found = layer_scores(lambda _: layer, 1, {"mood": said}, np.zeros(len(said), np.int64), 1)
+    assert found[0] > 0.9
+
+
+def test_a_head_that_only_one_conversation_has_tells_nothing_of_layers_and_does_not_stop_the_others() -> None:
+    said = classes(19, 2)
+    layer = telling(20, said, 4)
+    once = np.where(CONVERSATIONS == 0, said, NONE)
+    assert 0 <= scores(layer, mood=said, energy=once)[0] < scores(layer, mood=said)[0]
