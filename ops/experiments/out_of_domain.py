@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from services.emotion.abstention import Band
 from services.emotion.bundle import Bundle
 from services.emotion.model import judge
-from services.training.corpus import read_corpus, telephone
+from services.training.audio import TELEPHONE_RATE, heard
+from services.training.corpora.folder import read_corpus
 from services.training.sounds import sounds
 from services.training.train import Plan, train
 from streams.domain.records import Audio, Encoding
@@ -41,10 +43,12 @@ def passed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def unheard(corpus: Path, folder: Path) -> Counter[str]:
     """What becomes of every recording, judged by a bundle that never heard its speaker."""
-    recordings, found = read_corpus(corpus), Counter[str]()
-    for speaker in track(sorted({item.speaker for item in recordings}), description="speakers"):
+    read, found = read_corpus(corpus), Counter[str]()
+    for speaker in track(sorted({each.speaker for each in read.segments}), description="speakers"):
         bundle = train(Plan(corpus, folder / speaker, left_out=(speaker,)))
-        own = reasons(bundle, [telephone(item.path) for item in recordings if item.speaker == speaker])
+        segments = [each for each in read.segments if each.speaker == speaker]
+        windows = [heard(read.recordings, each, TELEPHONE_RATE, Band.TELEPHONE) for each in segments]
+        own = reasons(bundle, windows)
         print(f"speaker {speaker}: {_shares(own)}")
         found += own
     return found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from services.training.audio import resampled
-from services.training.corpus import read_corpus
+from services.training.corpora.folder import read_corpus
 from services.training.measures import confusion, uar
 
 Samples = NDArray[np.float32]
@@ -41,10 +41,11 @@ class Speech:
 
 def read_speech(root: Path) -> Speech:
     """The recordings of a folder with labels.csv."""
-    items = read_corpus(root)
-    _, classes = np.unique([item.label for item in items], return_inverse=True)
-    wide = [_at_16_khz(item.path) for item in items]
-    return Speech(wide, classes.astype(np.int64), np.array([item.speaker for item in items]))
+    read = read_corpus(root)
+    said = {each.segment: each.labels["category"] for each in read.annotations}
+    _, classes = np.unique([said[each.id] for each in read.segments], return_inverse=True)
+    wide = [_at_16_khz(read.recordings / each.recording) for each in read.segments]
+    return Speech(wide, classes.astype(np.int64), np.array([each.speaker for each in read.segments]))
 
 
 def _at_16_khz(path: Path) -> Samples:

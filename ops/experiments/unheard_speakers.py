@@ -15,7 +15,8 @@ from rich.progress import track
 
 from services.recordings import open_recording
 from services.timeline import episodes, timeline
-from services.training.corpus import Recording, read_corpus
+from services.training.corpora.corpus import Corpus
+from services.training.corpora.folder import read_corpus
 from services.training.spliced import splice
 from services.training.train import Plan, train
 from streams import usecases
@@ -25,18 +26,19 @@ CALLS = 5  #: of each speaker and emotion
 SEED = 20261123
 
 
-def escalated(corpus: list[Recording], speaker: str, folder: Path, root: Path) -> dict[str, list[bool]]:
+def escalated(corpus: Corpus, speaker: str, folder: Path, root: Path) -> dict[str, list[bool]]:
     """For each emotion, which of the speaker's calls raise an escalation."""
     bundle = train(Plan(corpus=root, out=folder / "bundle", left_out=(speaker,)))
     use_case, rng = usecases.load()["demo"], np.random.default_rng([SEED, int(speaker)])
-    agents = [item for item in corpus if item.speaker != speaker and item.label == "neutral"]
+    said = {each.segment: each.labels["category"] for each in corpus.annotations}
+    agents = [each for each in corpus.segments if each.speaker != speaker and said[each.id] == "neutral"]
     found: dict[str, list[bool]] = {}
     for label in ("anger", "neutral"):
-        customer = [item for item in corpus if item.speaker == speaker and item.label == label]
+        customer = [each for each in corpus.segments if each.speaker == speaker and said[each.id] == label]
         found[label] = []
         for number in range(CALLS):
             path = folder / f"{label}-{number}.wav"
-            splice(path, customer, agents, rng)
+            splice(path, corpus.recordings, customer, agents, rng)
             heard = timeline(open_recording(path), (Role.AGENT, Role.CUSTOMER), bundle, use_case=use_case)
             found[label].append(bool(episodes(heard, use_case)))
     return found
@@ -46,7 +48,7 @@ def main() -> None:
     """Print shares with intervals, and each speaker's own."""
     root = Path(sys.argv[1])
     corpus = read_corpus(root)
-    speakers = sorted({item.speaker for item in corpus})
+    speakers = sorted({each.speaker for each in corpus.segments})
     shares: dict[str, list[float]] = {"anger": [], "neutral": []}
     for speaker in track(speakers, description="speakers"):
         with tempfile.TemporaryDirectory() as folder:

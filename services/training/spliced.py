@@ -7,8 +7,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from services.emotion.abstention import Band
 from services.emotion.features.functionals import RATE
-from services.training.corpus import Recording, telephone
+from services.training.audio import heard
+from services.training.corpora.corpus import Segment
 
 Audio = NDArray[np.float32]  #: shape (samples,), 8 kHz, full scale 1
 
@@ -19,13 +21,15 @@ SILENCE_S = 1.0  #: between turns
 NOISE = 3e-4  #: standard deviation of the line's noise, about -70 dB
 
 
-def splice(path: Path, customer: Sequence[Recording], agent: Sequence[Recording], rng: np.random.Generator) -> None:
+def splice(
+    path: Path, recordings: Path, customer: Sequence[Segment], agent: Sequence[Segment], rng: np.random.Generator
+) -> None:
     """Write a call as an 8 kHz mu-law WAV, channel 0 the agent, channel 1 the customer.
 
     Customer and agent take turns, the customer `TURNS` of them, each of utterances drawn without replacement as
     long as there are any.
     """
-    voices = (_turns(agent, rng), _turns(customer, rng))
+    voices = (_turns(recordings, agent, rng), _turns(recordings, customer, rng))
     call: list[NDArray[np.float32]] = []
     for pair in zip(*voices, strict=True):
         for channel, turn in enumerate(pair):
@@ -37,14 +41,14 @@ def splice(path: Path, customer: Sequence[Recording], agent: Sequence[Recording]
     soundfile.write(path, samples.T, RATE, subtype="ULAW")
 
 
-def _turns(recordings: Sequence[Recording], rng: np.random.Generator) -> list[Audio]:
-    drawn: list[Recording] = []
+def _turns(recordings: Path, segments: Sequence[Segment], rng: np.random.Generator) -> list[Audio]:
+    drawn: list[Segment] = []
     turns: list[Audio] = []
     for _ in range(TURNS):
         turn: list[Audio] = []
         while sum(map(len, turn)) < TURN_S * RATE:
             if not drawn:
-                drawn = [recordings[index] for index in rng.permutation(len(recordings))]
-            turn += [telephone(drawn.pop().path), np.zeros(int(PAUSE_S * RATE), np.float32)]
+                drawn = [segments[index] for index in rng.permutation(len(segments))]
+            turn += [heard(recordings, drawn.pop(), RATE, Band.TELEPHONE), np.zeros(int(PAUSE_S * RATE), np.float32)]
         turns.append(np.concatenate(turn[:-1]))
     return turns

@@ -9,7 +9,7 @@ from e2e.contact_centre import Site
 from scipy.stats import binomtest
 
 from services.standalone.stack import running_stack
-from services.training.corpus import read_corpus
+from services.training.corpora.folder import read_corpus
 from services.training.spliced import splice
 from services.training.train import Plan, train
 
@@ -45,12 +45,13 @@ async def test_every_call_of_an_unheard_speaker_is_scored_and_the_shares_that_es
 
 def _spliced(root: Path, folder: Path) -> dict[str, list[Path]]:
     corpus, rng = read_corpus(root), np.random.default_rng(SEED)
+    said = {each.segment: each.labels["category"] for each in corpus.annotations}
     calls: dict[str, list[Path]] = {"anger": [], "neutral": []}
     for speaker in LEFT_OUT:
-        others = [item for item in corpus if item.speaker != speaker and item.label == "neutral"]
+        others = [each for each in corpus.segments if each.speaker != speaker and said[each.id] == "neutral"]
         for emotion, paths in calls.items():
-            own = [item for item in corpus if item.speaker == speaker and item.label == emotion]
+            own = [each for each in corpus.segments if each.speaker == speaker and said[each.id] == emotion]
             for number in range(CALLS):
                 paths.append(folder / f"{speaker}-{emotion}-{number}.wav")
-                splice(paths[-1], own, others, rng)
+                splice(paths[-1], corpus.recordings, own, others, rng)
     return calls

@@ -15,7 +15,8 @@ from services.emotion.features.registry import open_feature
 from services.emotion.manifest import MANIFEST, conversation_mark
 from services.emotion.model import judge
 from services.training import evaluate
-from services.training.corpus import read_corpus, telephone
+from services.training.audio import TELEPHONE_RATE, heard
+from services.training.corpora.folder import read_corpus
 from services.training.errors import TrainingError
 from services.training.evaluate import folds
 from services.training.train import Plan, train
@@ -81,7 +82,9 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
     assert described[0].startswith("functionals-")
     assert described[1] == 36
     assert steps == [("hearing", 36), ("leaving one speaker out", 6), ("fitting", 3), ("intervals", 5)]
-    unheard = judge(made, [telephone(corpus / f"3{label}0.wav") for label in MOODS])
+    segments = {each.recording: each for each in read_corpus(corpus).segments}
+    windows = [heard(corpus, segments[f"3{label}0.wav"], TELEPHONE_RATE, Band.TELEPHONE) for label in MOODS]
+    unheard = judge(made, windows)
     assert unheard.classes["category.full"].tolist() == [0, 1, 2, 3]
     assert made.manifest.uncalibrated == tuple(made.manifest.scheme.heads)  # nine windows of a class are not enough
     card = " ".join((tmp_path / "bundle" / "CARD.md").read_text().split())
@@ -218,15 +221,16 @@ def test_conversations_are_left_out_whole_and_the_bundle_knows_them_again(corpus
 @pytest.mark.needs("recordings")
 def test_at_most_two_in_a_hundred_windows_of_unheard_speakers_are_out_of_domain(recordings: Path) -> None:
     corpus = read_corpus(recordings / "emodb4")
-    speakers, feature = np.array([item.speaker for item in corpus]), open_feature(FEATURE)
-    vectors = feature.vectors([telephone(item.path) for item in corpus])[:, 0]
+    speakers, feature = np.array([each.speaker for each in corpus.segments]), open_feature(FEATURE)
+    windows = [heard(corpus.recordings, each, TELEPHONE_RATE, Band.TELEPHONE) for each in corpus.segments]
+    vectors = feature.vectors(windows)[:, 0]
     out = 0
     for test in folds(speakers):
         mean, scale = vectors[~test].mean(axis=0, dtype=np.float64), vectors[~test].std(axis=0, dtype=np.float64)
         _, groups = np.unique(speakers[~test], return_inverse=True)
         reference = refer(placed(vectors[~test], mean, scale), groups.astype(np.int32))
         out += int(out_of_domain(reference, placed(vectors[test], mean, scale)).sum())
-    assert len(corpus) == 339
+    assert len(windows) == 339
     assert out / 339 <= 0.02
 
 
