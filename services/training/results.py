@@ -7,6 +7,7 @@ name ends in a hash of all that its content follows from; another seed, label or
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -112,8 +113,9 @@ class Times:
     def add(self, what: str, seconds: float) -> None:
         """Write one down."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        torn = self._path.is_file() and not self._path.read_bytes().endswith(b"\n")
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"what": what, "seconds": round(seconds, 3)}) + "\n")
+            file.write("\n" * torn + json.dumps({"what": what, "seconds": round(seconds, 3)}) + "\n")
 
     def total(self) -> float:
         """Seconds altogether."""
@@ -122,5 +124,6 @@ class Times:
     def __iter__(self) -> Iterator[tuple[str, float]]:
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
         for line in lines:
-            entry = json.loads(line)
-            yield entry["what"], entry["seconds"]
+            with suppress(json.JSONDecodeError):  # torn
+                entry = json.loads(line)
+                yield entry["what"], entry["seconds"]

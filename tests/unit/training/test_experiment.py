@@ -114,6 +114,15 @@ def test_a_file_that_was_half_written_does_not_count(given: Sources, tmp_path: P
     assert victim.is_file()
 
 
+def test_a_time_that_a_full_disk_left_torn_does_not_count_and_spoils_no_other(given: Sources, tmp_path: Path) -> None:
+    run(PLAN, given, tmp_path)
+    with (tmp_path / "times.jsonl").open("a") as file:
+        file.write('{"what": "torn", "sec')
+    Times(tmp_path).add("after", 1.0)
+    assert run(PLAN, given, tmp_path).seconds >= 1.0
+    assert folds_learnt(tmp_path)[-1] == "after"
+
+
 def test_nothing_is_done_twice(given: Sources, tmp_path: Path) -> None:
     run(PLAN, given, tmp_path)
     run(plan("planted", resamples=500), given, tmp_path)  # of what is drawn later, no decision follows
