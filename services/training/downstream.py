@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from services.emotion.features.feature import Framewise
 from services.emotion.networks import Network, Shape
 from services.training.errors import SchemeError, TrainingError
 from services.training.harmonise import NONE
@@ -57,11 +56,6 @@ class Examples:
 def quiet(_what: str, _steps: int) -> Callable[[], None]:
     """Progress that nobody watches."""
     return lambda: None
-
-
-def computed_anew(feature: Framewise, window: Callable[[int], NDArray[np.float32]]) -> Frames:
-    """Frames that the frozen encoder gives whenever they are asked for; `window` gives a row's samples."""
-    return lambda rows: feature.frames([window(int(row)) for row in rows])
 
 
 def train(

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from services.emotion.networks import Kind, Shape
-from services.training.downstream import DEV_SHARE, Examples, Trained, computed_anew, decisions, partition, train
+from services.training.downstream import DEV_SHARE, Examples, Trained, decisions, partition, train
 from services.training.errors import SchemeError, TrainingError
 from services.training.harmonise import NONE
 from services.training.learner import Learner, Recipe
@@ -225,28 +225,6 @@ def test_windows_that_come_piece_by_piece_teach_the_same(pieces: list[int]) -> N
         each.step()
     for name, tensor in whole.network.state_dict().items():
         torch.testing.assert_close(piecewise.network.state_dict()[name], tensor, atol=1e-4, rtol=0)
-
-
-class Encoder:
-    """A frozen encoder of two layers: a frame is four samples, and their opposites."""
-
-    name, version, rate, layers, values = "four", "1", 8000, 2, 4
-
-    def frames(self, windows: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        return [np.stack([window.reshape(-1, 4), -window.reshape(-1, 4)]) for window in windows]
-
-    def vectors(self, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.stack([each.mean(axis=1) for each in self.frames(windows)])
-
-
-def test_frames_are_computed_anew_from_the_windows_that_rows_stand_for() -> None:
-    random = np.random.default_rng(9)
-    said = np.arange(60) % 2
-    windows = [(random.normal(size=80) * (1 + 4 * loud)).astype(np.float32) for loud in said]
-    frames = computed_anew(Encoder(), lambda row: windows[row])
-    np.testing.assert_array_equal(frames(np.array([7]))[0][0].ravel(), windows[7])
-    found = train(recipe(), {"loud": ("no", "yes")}, Examples(frames, {"loud": said}, np.arange(60) // 5))
-    assert max(found.scores["loud"]) > 0.9
 
 
 def test_cached_frames_may_be_halves_in_a_mapped_file_or_tensors(tmp_path: Path) -> None:
