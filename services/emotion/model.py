@@ -31,6 +31,9 @@ _FAILED = {
     Unlabelled.UNCALIBRATED,
 }
 
+#: By name, as torch is not everywhere.
+_MACHINES = {"MemoryError", "OutOfMemoryError", "AcceleratorError"}
+
 log = logging.getLogger(__name__)
 
 
@@ -122,12 +125,17 @@ def _apart(places: Sequence[int], work: Callable[[Sequence[int]], Sequence[T]]) 
     """
     try:
         return dict(zip(places, work(places), strict=True)) if places else {}
-    except MemoryError:  # the machine's trouble, not the window's: asking again may help
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a model raises
+    except Exception as error:  # whatever a model raises
+        if _is_the_machines(error):
+            raise
         if len(places) > 1:
             return {at: found for place in places for at, found in _apart([place], work).items()}
         return {places[0]: _raised(error)}
+
+
+def _is_the_machines(error: Exception) -> bool:
+    """Whether memory or a GPU failed, and not the window: asking again may help."""
+    return not _MACHINES.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 def _raised(error: Exception) -> Unlabelled:

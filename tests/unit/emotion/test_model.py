@@ -140,6 +140,19 @@ def test_memory_that_runs_out_is_the_machines_trouble_and_not_the_windows(
         judge(demo, [speech(0)])
 
 
+def test_a_gpu_that_has_no_memory_left_is_the_machines_trouble_too(
+    demo: Bundle, speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(model, "fast_decisions", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        judge(demo, [speech(0), speech(1)])
+
+
 def test_neighbours_do_not_change_a_windows_judgement(demo: Bundle, voice: Voice, speech: Speech) -> None:
     windows = [voice(90, seconds=2.5), speech(0), voice(310, seconds=3), speech(2)]
     together = judge(demo, windows)
