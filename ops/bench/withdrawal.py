@@ -41,7 +41,7 @@ FOUND = """
     LEFT JOIN committed USING (call) WHERE action = 'call.withdrawn' AND call = ANY(%s) GROUP BY audit.id, gone.at
 """
 LEFT = """
-    SELECT call FROM calls UNION SELECT call FROM labels
+    SELECT call FROM calls UNION SELECT call FROM labels UNION SELECT call FROM evolutions
     UNION SELECT call FROM escalations UNION SELECT call FROM outbox
 """
 
