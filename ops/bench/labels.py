@@ -17,6 +17,7 @@ from services.standalone.postgres import create_database, postgres
 from streams import usecases
 from streams.domain.privacy import window_id
 from streams.domain.records import Consent, Label, Notice, Outcome, Purpose, Role
+from streams.domain.rules import likeliest
 from streams.ports import Call, Checkpoint
 from streams.store import tables
 from streams.store.calls import PostgresCalls
@@ -34,6 +35,7 @@ HEADS = {
     "valence.binary": {"negative": 0.6, "not_negative": 0.4},
     "arousal.full": {"excited": 0.3, "neutral": 0.7},
 }
+CLASSES = {head: likeliest(shares) for head, shares in HEADS.items()}
 
 
 def measure() -> list[Measure]:
@@ -107,6 +109,7 @@ def _label(call: str, number: int) -> Label:
         outcome=Outcome.LABELLED,
         bundle="00" * 32,
         heads=HEADS,
+        classes=CLASSES,
     )
 
 
