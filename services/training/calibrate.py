@@ -23,11 +23,16 @@ def calibration(scores: Mapping[str, Array], wanted: Mapping[str, NDArray[np.int
     """
     found = {}
     for head, rows in scores.items():
-        known = wanted[head] != NONE
-        classes = wanted[head][known]
-        if np.bincount(classes, minlength=rows.shape[1]).min() >= ENOUGH:
+        if enough(wanted[head], rows.shape[1]):
+            known = wanted[head] != NONE
+            classes = wanted[head][known]
             found[head] = tuple(platt(column, classes == index) for index, column in enumerate(rows[known].T))
     return found
+
+
+def enough(wanted: NDArray[np.int64], classes: int) -> bool:
+    """Whether every class has windows enough: wanted is (windows,), the true class of each, or NONE."""
+    return bool(np.bincount(wanted[wanted != NONE], minlength=classes).min() >= ENOUGH)
 
 
 def platt(scores: Array, is_class: Right) -> Sigmoid:

@@ -200,7 +200,9 @@ def _judged(job: Job, task: Task, times: Times) -> Held:
     judged = KINDS[job.system.kind].judge(task)
     seconds = time.monotonic() - started
     times.add(f"{job.system.name} {job.system.band} {job.system.test} {job.fold}", seconds)
-    return Held(job.test_rows, {head: judged.decisions[head] for head in job.heads}, judged.layers, seconds)
+    decisions = {head: judged.decisions[head] for head in job.heads}
+    shares = {head: rows for head, rows in judged.probabilities.items() if head in job.heads}
+    return Held(job.test_rows, decisions, judged.layers, seconds, shares)
 
 
 class _Heard:

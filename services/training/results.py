@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+Shares = NDArray[np.float64]
 Decisions = NDArray[np.number]  #: (trials, n, classes); the largest of the classes is the label
 
 NO_FEATURE, NO_BAND = "-", "-"  #: of a head kind that hears nothing
 ALL = "all"  #: the one fold of a cross-corpus run
 _ROWS, _LAYERS, _SECONDS = "rows", "layers", "seconds"
-_HEAD = "head "  #: before the head's name, in a file
+_HEAD, _SHARES = "head ", "probabilities "  #: before the head's name, in a file
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +50,8 @@ class Held:
     decisions: Mapping[str, Decisions] = field(repr=False)  #: of each head
     layers: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  #: (layers,) what a probe said of each
     seconds: float = 0.0  #: of wall time
+    #: head -> (n, classes), by sigmoids that were fitted inside the fold's training segments; where these are enough
+    probabilities: Mapping[str, Shares] = field(default_factory=dict, repr=False)
 
     @property
     def layer(self) -> int:
@@ -71,6 +74,7 @@ class Store:
         path = self._path(system, fold, basis)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, NDArray[np.number]] = {_HEAD + head: rows for head, rows in held.decisions.items()}
+        arrays |= {_SHARES + head: rows for head, rows in held.probabilities.items()}
         arrays |= {_ROWS: held.rows, _LAYERS: held.layers, _SECONDS: np.array(held.seconds)}
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:
@@ -82,8 +86,11 @@ class Store:
     def load(self, system: System, fold: str, basis: str) -> Held:
         """A fold's decisions, as they were saved."""
         with np.load(self._path(system, fold, basis), allow_pickle=False) as file:
-            decisions = {name.removeprefix(_HEAD): file[name] for name in file.files if name.startswith(_HEAD)}
-            return Held(file[_ROWS], decisions, file[_LAYERS], float(file[_SECONDS]))
+            decisions, shares = (
+                {name.removeprefix(prefix): file[name] for name in file.files if name.startswith(prefix)}
+                for prefix in (_HEAD, _SHARES)
+            )
+            return Held(file[_ROWS], decisions, file[_LAYERS], float(file[_SECONDS]), shares)
 
     def _path(self, system: System, fold: str, basis: str) -> Path:
         data = system.train if system.train == system.test else f"{system.train} to {system.test}"
@@ -98,10 +105,22 @@ def hashed(of: Mapping[str, object]) -> str:
 
 def pooled(parts: Sequence[Held], head: str) -> tuple[Rows, Decisions]:
     """Rows (n,) in order and decisions (trials, n, classes) of all folds together."""
+    rows, order = _ordered(parts)
+    return rows, np.concatenate([part.decisions[head] for part in parts], axis=1)[:, order]
+
+
+def pooled_probabilities(parts: Sequence[Held], head: str) -> Shares | None:
+    """Probabilities (n, classes) of all folds together, in the same order; None where a fold has none."""
+    if not all(head in part.probabilities for part in parts):
+        return None
+    shares: Shares = np.concatenate([part.probabilities[head] for part in parts])[_ordered(parts)[1]]
+    return shares
+
+
+def _ordered(parts: Sequence[Held]) -> tuple[Rows, Rows]:
     rows = np.concatenate([part.rows for part in parts])
-    decisions = np.concatenate([part.decisions[head] for part in parts], axis=1)
     order = np.argsort(rows, kind="stable")
-    return rows[order], decisions[:, order]
+    return rows[order], order
 
 
 class Times:

@@ -12,7 +12,7 @@ from services.emotion.manifest import Score
 from services.training.experiment import Data, Done
 from services.training.intervals import Difference
 from services.training.report import figures
-from services.training.report.judgements import Judgement, calibrated, compared, is_across, judgements, of_some
+from services.training.report.judgements import Judgement, compared, is_across, judgements, of_some
 from services.training.report.tables import Table, best, columns_of, in_column, learnt, table
 from services.training.results import NO_FEATURE
 
@@ -117,7 +117,7 @@ def _chapter(done: Done, every: Sequence[Judgement], train: str, test: str) -> C
     heads = list(dict.fromkeys(each.head for each in judged))
     made = table(judged, columns_of(done.plan, train, test, heads))
     tops = [best(found) for column in made.columns if (found := learnt(in_column(judged, column)))]
-    sure = [(top, rows) for top in tops if (rows := calibrated(top)) is not None]
+    sure = [(top, top.probabilities) for top in tops if top.probabilities is not None]
     seed = done.plan.seed
     return Chapter(
         title=test if train == test else f"{train} to {test}",

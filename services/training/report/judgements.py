@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from services.emotion.calibration import probabilities
 from services.emotion.manifest import Score
-from services.training.calibrate import calibration
 from services.training.corpora.corpus import Segment
 from services.training.experiment import Done, Job
 from services.training.harmonise import NONE
 from services.training.intervals import Difference, Measure, difference, draws, interval, resampled, tables, units
 from services.training.measures import macro_f1, uar
 from services.training.plan import Plan
-from services.training.results import Held, System, pooled
+from services.training.results import Held, System, pooled, pooled_probabilities
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -32,7 +30,8 @@ class Judgement:
     segments: tuple[Segment, ...] = field(repr=False)  #: (n,) that have a class under the head
     wanted: Rows = field(repr=False)  #: (n,)
     decisions: NDArray[np.number] = field(repr=False)  #: (trials, n, classes)
-    folds: Rows = field(repr=False)  #: (n,) in which fold each was held out
+    #: (n, classes), each fold's by what its training segments tell; None where a fold had too few of a class
+    probabilities: Values | None = field(repr=False)
     table: Values = field(repr=False)  #: (true, said) the mean over the trials
     f1: Score
     uar: Score
@@ -49,9 +48,9 @@ def judgements(done: Done, tick: Callable[[], None] = lambda: None) -> Iterator[
 
 def _judgement(plan: Plan, system: System, head: str, parts: Sequence[tuple[Job, Held]]) -> Judgement:
     data = parts[0][0].test
-    rows, decisions = pooled([held for _, held in parts], head)
-    folds = np.concatenate([np.full(len(held.rows), at) for at, (_, held) in enumerate(parts)])
-    folds = folds[np.argsort(np.concatenate([held.rows for _, held in parts]), kind="stable")]
+    every = [held for _, held in parts]
+    rows, decisions = pooled(every, head)
+    shares = pooled_probabilities(every, head)
     wanted = data.harmonised.targets[head][rows]
     there = wanted != NONE
     segments = tuple(data.harmonised.corpus.segments[at] for at in rows[there])
@@ -64,7 +63,7 @@ def _judgement(plan: Plan, system: System, head: str, parts: Sequence[tuple[Job,
         segments=segments,
         wanted=wanted[there],
         decisions=decisions[:, there],
-        folds=folds[there],
+        probabilities=None if shares is None else shares[there],
         table=each.sum(axis=0).mean(axis=0),
         f1=f1,
         uar=_score(plan, uar, each)[0],
@@ -97,22 +96,6 @@ def of_some(plan: Plan, judged: Judgement, some: NDArray[np.bool_]) -> tuple[int
     segments = [segment for segment, is_chosen in zip(judged.segments, some, strict=True) if is_chosen]
     each = _tables(plan, segments, judged.wanted[some], judged.decisions[:, some])
     return len(segments), _score(plan, macro_f1, each)[0]
-
-
-def calibrated(judged: Judgement) -> Values | None:
-    """(n, classes): probabilities of each fold by sigmoids fitted to the decision values of the other folds.
-
-    None where there is one fold, or a class has too few segments to calibrate on.
-    """
-    found = np.zeros(judged.decisions.shape[1:])
-    scores, folds = judged.decisions[0].astype(np.float64), np.unique(judged.folds)
-    for fold in folds:
-        test = judged.folds == fold
-        fitted = calibration({judged.head: scores[~test]}, {judged.head: judged.wanted[~test]})
-        if len(folds) == 1 or judged.head not in fitted:
-            return None
-        found[test] = probabilities(fitted, {judged.head: scores[test]})[judged.head]
-    return found
 
 
 def is_across(system: System) -> bool:

@@ -220,6 +220,31 @@ def test_the_svm_is_scikit_learns_and_the_clipped_one_is_the_bundles(made: Corpu
         assert not np.allclose(ours, clipped, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["svm", "svm-clipped"])
+def test_a_folds_probabilities_follow_from_its_training_segments_alone(tmp_path: Path, kind: str) -> None:
+    random, sessions = np.random.default_rng(4), np.arange(400) // 100
+    labels = random.permutation(list(CATEGORIES) * 100)
+    others = np.where(sessions == 0, np.roll(labels, 1), labels)  # as many of each, of other segments of session 0
+    held = []
+    for said in (labels, others):
+        made = corpus(said.tolist(), [at // 5 for at in range(400)], sessions=sessions.tolist())
+        given = sources((made, sounds(made, [CATEGORIES.index(label) for label in labels], clear=2.0)))
+        (parts,) = run(plan("planted", heads=[kind], bands=["wide"]), given, tmp_path).held.values()
+        held.append([found for _, found in parts])
+    judged, told = (each[0].probabilities["category.full"] for each in held)
+    np.testing.assert_array_equal(judged, told)
+    np.testing.assert_allclose(judged.sum(axis=1), 1)
+    learnt, changed = (each[1].probabilities["category.full"] for each in held)
+    assert not np.allclose(learnt, changed, atol=1e-3)
+
+
+def test_a_head_with_too_few_training_segments_of_a_class_has_no_probabilities(tmp_path: Path) -> None:
+    made = corpus(list(CATEGORIES) * 40, [at // 8 for at in range(160)])
+    given = sources((made, sounds(made, seen_as(made), clear=2.0)))
+    (parts,) = run(plan("planted", heads=["svm"], bands=["wide"]), given, tmp_path).held.values()
+    assert [set(held.probabilities) for _, held in parts] == [{"valence.binary", "arousal.full"}] * FOLDS
+
+
 def test_networks_learn_from_frames_what_machines_learn_from_vectors(tmp_path: Path) -> None:
     made = corpus(["anger", "neutral"] * 24, [at // 4 for at in range(48)])
     given = sources((made, sounds(made, seen_as(made), clear=1000.0)), feature=Framed())
@@ -230,7 +255,19 @@ def test_networks_learn_from_frames_what_machines_learn_from_vectors(tmp_path: P
     ((key, decisions),) = decided(done).items()
     assert key[1] == "category.full"
     assert decisions[0].argmax(axis=1).tolist() == [0, 1] * 24
+    assert not any(held.probabilities for parts in done.held.values() for _, held in parts)  # too few were kept back
     assert not list((tmp_path / "scratch").rglob("*.pt"))  # checkpoints go once their fold is kept
+
+
+def test_networks_give_probabilities_where_enough_training_segments_were_kept_back(tmp_path: Path) -> None:
+    made = corpus(["anger", "neutral"] * 340, [at // 4 for at in range(680)])
+    given = sources((made, sounds(made, seen_as(made), clear=3.0)), feature=Framed())
+    emotional = {"emotional": ("anger",), "neutral": ("neutral",)}
+    two = Scheme("two", {"category": Dimension(emotional, {})}, EMODB.harmonisation)
+    given = replace(given, scheme={"emodb": two}.__getitem__)
+    done = run(plan("planted", heads=["dnn-sp"], bands=["wide"], number_of_folds=2), given, tmp_path)
+    for ((_, held),) in zip(*done.held.values(), strict=True):
+        np.testing.assert_allclose(held.probabilities["category.full"].sum(axis=1), 1)
 
 
 def test_networks_without_a_feature_that_has_frames_are_refused_before_anything_is_done(

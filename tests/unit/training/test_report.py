@@ -9,13 +9,13 @@ from unit.training.planted import CATEGORIES, Samples, corpus, plan, seen_as, so
 
 from services.emotion.manifest import Score
 from services.training.corpora.corpus import Corpus
-from services.training.experiment import Done, run
+from services.training.experiment import Done, Job, run
 from services.training.report.contents import Report, report
 from services.training.report.figures import figure_of_intervals, svg
-from services.training.report.judgements import Judgement, calibrated, judgements
+from services.training.report.judgements import Judgement, judgements
 from services.training.report.tables import Column, table
 from services.training.report.write import write_report
-from services.training.results import System
+from services.training.results import Held, System
 from streams.domain.schemes import EMODB, Scheme
 
 WINDOWS, CALLS = 240, 24
@@ -130,30 +130,22 @@ def test_the_two_sexes_are_all_segments(made: Report) -> None:
         assert sum(each.segments for each in found) == WINDOWS
 
 
-def test_a_folds_probabilities_follow_from_the_other_folds_labels_alone(machines: Judgement) -> None:
-    before = machines
-    fold = before.folds == 1
-    shuffled = before.wanted.copy()
-    shuffled[fold] = np.random.default_rng(3).permutation(shuffled[fold])
-    probabilities = [calibrated(each) for each in (before, replace(before, wanted=shuffled))]
-    assert probabilities[0] is not None
-    assert probabilities[1] is not None
-    np.testing.assert_array_equal(probabilities[0][fold], probabilities[1][fold])
-    assert not np.array_equal(probabilities[0][~fold], probabilities[1][~fold])
-    np.testing.assert_allclose(probabilities[0].sum(axis=1), 1)
-
-
 def test_a_calibration_error_stands_beside_that_of_a_model_whose_every_probability_is_right(made: Report) -> None:
-    for chapter in made.chapters[:2]:
+    for chapter in made.chapters:
         assert len(chapter.calibrations) == 2 * 2
         for each in chapter.calibrations:
             assert 0 < each.error["low"] < each.error["perfect"] < each.error["high"] < 1
             assert each.error["ece"] > 0
 
 
-def test_what_was_learnt_in_one_go_has_no_folds_to_calibrate_on(made: Report) -> None:
-    assert made.chapters[2].calibrations == []
-    assert not any(name.startswith("reliability") for name in made.chapters[2].figures)
+def test_a_system_of_which_one_fold_has_no_probabilities_is_not_said_to_be_calibrated(done: Done) -> None:
+    def without(parts: list[tuple[Job, Held]]) -> list[tuple[Job, Held]]:
+        (job, held), *others = parts
+        return [(job, replace(held, probabilities={})), *others]
+
+    bare = report(replace(done, held={system: without(parts) for system, parts in done.held.items()}))
+    assert not any(chapter.calibrations for chapter in bare.chapters)
+    assert not any(name.startswith("reliability") for chapter in bare.chapters for name in chapter.figures)
 
 
 class _Page(HTMLParser):
@@ -189,7 +181,7 @@ def test_the_page_is_complete_in_itself_and_well_formed(written: Path) -> None:
 def test_the_markdown_names_figures_that_are_there(written: Path) -> None:
     text = (written / "report.md").read_text()
     figures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    assert len(figures) == 2 * (1 + 2 + 2 + 1) + (1 + 2 + 1)
+    assert len(figures) == 3 * (1 + 2 + 2 + 1)
     assert all((written / figure).is_file() for figure in figures)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
