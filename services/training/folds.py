@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from services.training.corpora.corpus import Segment
 from services.training.errors import SchemeError
-from services.training.harmonise import Harmonised
+from services.training.harmonise import NONE, Harmonised
 
 Rows = NDArray[np.int64]
 
@@ -23,7 +23,7 @@ class Split(StrEnum):
 
     CONVERSATIONS = "conversations"  #: dealt out so that every fold has its share of every class
     SESSIONS = "sessions"  #: the corpus's own folds
-    SPEAKERS = "speakers"  #: leave one speaker out
+    SPEAKERS = "speakers"  #: leave one speaker out, and from learning all who talk to that speaker in a conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,21 @@ class Folds:
     split: Split
     names: tuple[str, ...]
     of: Rows  #: (segments,) index of the fold in which a segment is held out
+    conversations: Rows  #: (segments,) a number for each segment's conversation
 
     def train(self, fold: int) -> Rows:
-        """Indices of the segments that the fold's machines learn from."""
-        return np.flatnonzero(self.of != fold)
+        """Indices of the segments that the fold's machines learn from: those of conversations that it does not hold."""
+        return np.flatnonzero(~np.isin(self.conversations, self.conversations[self.of == fold]))
 
     def test(self, fold: int) -> Rows:
         """Indices of the segments that they are judged on."""
         return np.flatnonzero(self.of == fold)
+
+    @property
+    def set_aside(self) -> int:
+        """Segments that are neither learnt from nor judged in some fold: others' in the speaker's conversations."""
+        together = sum(len(self.train(fold)) + len(self.test(fold)) for fold in range(len(self.names)))
+        return len(self.names) * len(self.of) - together
 
 
 def usual(segments: Sequence[Segment]) -> Split:
@@ -68,7 +75,7 @@ def _own(harmonised: Harmonised, by: Split, names: Sequence[str]) -> Folds:
         raise SchemeError(f"corpus {harmonised.corpus.name}: folds by {by} need two or more, and {what}")
     if by is Split.SESSIONS and (torn := list(_torn(harmonised, names))):
         raise SchemeError("\n".join(torn))
-    return Folds(by, tuple(map(str, found)), of)
+    return Folds(by, tuple(map(str, found)), of, conversation_of(harmonised.corpus.segments))
 
 
 def _torn(harmonised: Harmonised, sessions: Sequence[str]) -> Iterator[str]:
@@ -105,7 +112,7 @@ def _dealt(harmonised: Harmonised, folds: int, seed: int) -> Folds:
         dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         for fold, (_, test) in enumerate(dealer.split(joint, joint, conversations)):
             of[test] = fold
-    return Folds(Split.CONVERSATIONS, tuple(str(fold + 1) for fold in range(folds)), of)
+    return Folds(Split.CONVERSATIONS, tuple(str(fold + 1) for fold in range(folds)), of, conversations)
 
 
 def conversation_of(segments: Sequence[Segment]) -> Rows:
@@ -120,19 +127,37 @@ def joint_labels(harmonised: Harmonised) -> Rows:
 
 
 def _problems(harmonised: Harmonised, made: Folds) -> Iterator[str]:
+    name, every = harmonised.corpus.name, range(len(made.names))
+    if bare := [made.names[fold] for fold in every if not len(made.train(fold))]:
+        yield (
+            f"corpus {name}: nothing is left to learn from without the conversations of {', '.join(bare)}, which are"
+            f" all that there are; split by {Split.CONVERSATIONS}"
+        )
+        return
     for head, classes in harmonised.scheme.heads().items():
-        wanted = harmonised.targets[head]
-        for index, name in enumerate(classes):
-            held = np.bincount(made.of[wanted == index], minlength=len(made.names))  # (folds,)
-            place = f"corpus {harmonised.corpus.name}, head {head}, class {name}"
-            if held.sum() == 0:
-                yield f"{place}: no segment; drop the class from the scheme"
-            elif held.max() == held.sum():
-                only = made.names[int(held.argmax())]
-                yield f"{place}: only in fold {only}, so no machine could learn it there; {_remedy(made.split)}"
-            elif made.split is not Split.SPEAKERS and not held.all():
-                without = ", ".join(made.names[at] for at in np.flatnonzero(held == 0))
-                yield f"{place}: none of its {held.sum()} segments is in fold {without}; {_remedy(made.split)}"
+        learnt, held = (
+            np.stack([_counts(harmonised.targets[head][side(fold)], len(classes)) for fold in every])
+            for side in (made.train, made.test)
+        )  # (folds, classes)
+        for index, called in enumerate(classes):
+            yield from _of_class(f"corpus {name}, head {head}, class {called}", made, learnt[:, index], held[:, index])
+
+
+def _counts(wanted: Rows, classes: int) -> Rows:
+    return np.bincount(wanted[wanted != NONE], minlength=classes)
+
+
+def _of_class(place: str, made: Folds, learnt: Rows, held: Rows) -> Iterator[str]:
+    """What is wrong with where a class is, by how many of its segments each fold learns from and holds."""
+    if held.sum() == 0:
+        yield f"{place}: no segment; drop the class from the scheme"
+    elif not learnt.all():
+        for fold in np.flatnonzero(learnt == 0):
+            only = f"only in the conversations of fold {made.names[fold]}, so no machine could learn it there"
+            yield f"{place}: {only}; {_remedy(made.split)}"
+    elif made.split is not Split.SPEAKERS and not held.all():
+        without = ", ".join(made.names[at] for at in np.flatnonzero(held == 0))
+        yield f"{place}: none of its {held.sum()} segments is in fold {without}; {_remedy(made.split)}"
 
 
 def _remedy(by: Split) -> str:

@@ -66,6 +66,7 @@ class About:
     speakers: int
     split: str
     folds: int
+    set_aside: int  #: segments that a fold neither learnt from nor judged, summed over the folds
     classes: Mapping[str, Mapping[str, int]]  #: head -> class -> segments
     dropped: Mapping[str, Mapping[str, int]]  #: dimension -> reason -> segments
     fingerprint: str
@@ -220,6 +221,7 @@ def _about(data: Data) -> About:
         speakers=len({segment.speaker for segment in segments}),
         split=str(data.folds.split),
         folds=len(data.folds.names),
+        set_aside=data.folds.set_aside,
         classes={
             head: {name: int((seen.targets[head] == at).sum()) for at, name in enumerate(classes)}
             for head, classes in seen.scheme.heads().items()

@@ -104,6 +104,45 @@ def test_leaving_one_speaker_out_holds_out_all_of_each_in_turn() -> None:
     assert folds.of.tolist() == speakers
 
 
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 11)), min_size=1, max_size=60))
+def test_nobody_who_talks_to_the_speaker_who_is_left_out_is_learnt_from_in_that_conversation(
+    drawn: list[tuple[int, int]],
+) -> None:
+    speakers, conversations = (np.array(each) for each in zip(*drawn, strict=True))
+    names, of = np.unique(speakers, return_inverse=True)
+    folds = Folds(Split.SPEAKERS, tuple(map(str, names)), of, conversations)
+    judged = np.concatenate([folds.test(fold) for fold in range(len(folds.names))])
+    assert sorted(judged) == list(range(len(drawn)))
+    aside = 0
+    for fold in range(len(folds.names)):
+        learnt, held = folds.train(fold), folds.test(fold)
+        assert not set(conversations[learnt]) & set(conversations[held])
+        assert not set(speakers[learnt]) & set(speakers[held])
+        left = set(range(len(drawn))) - {*learnt, *held}
+        assert all(conversations[at] in conversations[held] for at in left)
+        aside += len(left)
+    assert folds.set_aside == aside
+
+
+def test_leaving_out_a_speaker_of_every_conversation_is_refused() -> None:
+    speakers = ["agent", "ann", "agent", "bob", "agent", "eve"] * 4
+    made = corpus(list(CATEGORIES) * 6, [at % 6 // 2 for at in range(24)], speakers=speakers)
+    with pytest.raises(
+        SchemeError, match="nothing is left to learn from without the conversations of agent, which are"
+    ):
+        split(harmonised(made), Split.SPEAKERS)
+
+
+def test_a_class_of_one_conversation_is_named_for_both_who_speak_in_it() -> None:
+    labels = [*("anger", "neutral", "happiness") * 8, "sadness", "sadness"]
+    calls, speakers = [*(at // 6 for at in range(24)), 0, 0], [*(at // 3 for at in range(24)), 0, 1]
+    with pytest.raises(SchemeError) as refused:
+        split(harmonised(corpus(labels, calls, speakers=speakers)), Split.SPEAKERS)
+    lines = str(refused.value).splitlines()
+    for fold in "01":
+        assert any(f"class sadness: only in the conversations of fold {fold}, so no machine" in line for line in lines)
+
+
 def test_a_speaker_may_lack_a_class_when_left_out() -> None:
     made = corpus([*CATEGORIES * 3, "anger"], [*(at // 4 for at in range(12)), 9])
     assert split(harmonised(made), Split.SPEAKERS).names == ("0", "1", "2", "9")
@@ -111,7 +150,9 @@ def test_a_speaker_may_lack_a_class_when_left_out() -> None:
 
 def test_a_class_of_one_speaker_is_named() -> None:
     made = corpus([*("anger", "neutral", "happiness") * 4, "sadness"], [*(at // 3 for at in range(12)), 0])
-    with pytest.raises(SchemeError, match=r"head category\.full, class sadness: only in fold 0, so no machine could"):
+    with pytest.raises(
+        SchemeError, match=r"head category\.full, class sadness: only in the conversations of fold 0, so no"
+    ):
         split(harmonised(made), Split.SPEAKERS)
 
 

@@ -197,6 +197,22 @@ def test_both_say_seed_resamples_unit_data_hash_and_versions(done: Done, written
         assert "feature samples" in text
 
 
+def test_both_say_how_many_segments_were_left_out_of_learning_with_a_speaker(tmp_path: Path) -> None:
+    """Two by two, twelve calls: a fold leaves out the other of the two, with half of the call's segments."""
+    labels = np.random.default_rng(1).choice(CATEGORIES, WINDOWS).tolist()
+    calls = [f"call {at % 12}" for at in range(WINDOWS)]
+    speakers = [f"{at % 12}{'ab'[at // 12 % 2]}" for at in range(WINDOWS)]
+    pairs = corpus(labels, calls, speakers=speakers, name="pairs")
+    data = [{"corpus": "pairs", "scheme": "emodb", "folds": "speakers"}]
+    chosen = plan(data=data, heads=["majority"], features=[], bands=["wide"])
+    done = run(chosen, sources((pairs, sounds(pairs, seen_as(pairs), clear=1.0))), tmp_path)
+    write_report(tmp_path, report(done))
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert "24 folds by speakers" in text
+        assert "is not learnt from there (10.0 segments a fold)" in text
+
+
 def test_neither_says_which_call_or_speaker_anything_is_of(written: Path) -> None:
     for path in written.rglob("*"):
         assert path.is_dir() or "secret" not in path.read_text()
