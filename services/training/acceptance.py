@@ -13,7 +13,7 @@ from services.emotion.bundle import Bundle
 from services.emotion.manifest import Score
 from services.timeline import label_windows
 from services.training.audio import heard
-from services.training.corpora.corpus import Corpus, Segment
+from services.training.corpora.corpus import SEXES, Corpus, Segment
 from services.training.errors import TrainingError
 from services.training.harmonise import NONE, Harmonised, harmonise
 from services.training.intervals import draws, interval, resampled, tables
@@ -32,7 +32,6 @@ Measure = Callable[[NDArray[np.number]], NDArray[np.float64]]
 
 _START = datetime(1970, 1, 1, tzinfo=UTC)  #: a corpus has no log: its media time serves
 _MEASURES: Mapping[str, Measure] = {"precision": class_precision, "recall": class_recall, "f1": class_f1}
-_SEXES = {"f": "women", "m": "men"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def _language(segment: Segment) -> str:
 
 
 def _sex(segment: Segment) -> str:
-    return _SEXES.get(segment.sex, "")
+    return SEXES.get(segment.sex, "")
 
 
 def _calls(corpus: Corpus) -> list[list[int]]:

@@ -137,6 +137,8 @@ def import_(
     textgrids: NAME.wav with NAME.ANNOTATOR.TextGrid, interval tiers category, valence, arousal; optional
     recordings.csv: path, speaker, conversation, channel, session, sex, language.
 
+    sex is f, m or nothing; it serves figures by sex alone.
+
     iemocap: the release's folder with Session1 to Session5.
 
     For example:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 DIMENSIONS = ("category", "valence", "arousal")
+SEXES = {"f": "women", "m": "men"}  #: as tables write a speaker's, and as reports call those who are of it
 EXPERTS = "experts"  #: the annotator whose word is a verdict
 
 
@@ -28,7 +29,7 @@ class Segment:
     conversation: str  #: no conversation lies in two folds; a corpus of single sentences has one each speaker
     channel: int = 0
     session: str = ""  #: what the corpus's own folds are, where it has some (IEMOCAP)
-    sex: str = ""  #: f, m or unknown
+    sex: str = ""  #: one of `SEXES`; "" where it is not known
     language: str = ""  #: BCP 47
     text: str = ""  #: which sentence is read out, where it is known
 

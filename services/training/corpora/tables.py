@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
+from services.training.corpora.corpus import SEXES
 from services.training.errors import CorpusError
 
 
@@ -67,6 +68,8 @@ def _row(place: str, line: Mapping[str | None, object], required: Sequence[str],
     row = Row(place, {str(column): str(cell or "").strip() for column, cell in line.items()})
     missing = [f"{place}: no {column}" for column in required if not row[column]]
     problems += missing
+    if row["sex"] not in {"", *SEXES}:  # the same column in every table that has it
+        problems.append(f"{place}: sex is {row['sex']!r}; write {' or '.join(SEXES)}, or nothing where it is not known")
     return None if missing else row
 
 

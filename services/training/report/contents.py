@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.manifest import Score
+from services.training.corpora.corpus import SEXES
 from services.training.experiment import Data, Done
 from services.training.intervals import Difference
 from services.training.report import figures
@@ -16,7 +17,6 @@ from services.training.report.judgements import Judgement, compared, is_across, 
 from services.training.report.tables import Table, best, columns_of, in_column, learnt, table
 from services.training.results import NO_FEATURE
 
-SEXES = {"f": "women", "m": "men"}
 LIBRARIES = ("undertone", "numpy", "scikit-learn")
 
 

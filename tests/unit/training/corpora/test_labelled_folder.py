@@ -81,3 +81,8 @@ def test_a_misspelt_column_is_not_passed_over(folder: Path) -> None:
 def test_no_recordings_are_no_corpus(folder: Path) -> None:
     write(folder, COLUMNS)
     assert refused(folder) == ["labels.csv: no recordings; a line each, with columns path, speaker and label"]
+
+
+def test_another_word_for_a_speakers_sex_is_refused(folder: Path) -> None:
+    write(folder, COLUMNS, "a.wav,anger,03,male,,,,,", "sub/b.wav,anger,08,f,,,,,")
+    assert refused(folder) == ["labels.csv, line 2: sex is 'male'; write f or m, or nothing where it is not known"]

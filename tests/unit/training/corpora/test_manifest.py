@@ -86,5 +86,17 @@ def test_every_problem_is_named_with_its_line(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("sex", ["f", "m", ""])
+def test_a_speakers_sex_is_one_of_two_or_not_known(folder: Path, sex: str) -> None:
+    table = written(folder, f"a.wav,c1,{sex}", columns="path,speaker,sex")
+    assert read_manifest(table).usable().segments[0].sex == sex
+
+
+@pytest.mark.parametrize("sex", ["female", "M", "w", "1", "unknown"])
+def test_another_word_for_a_speakers_sex_is_refused(folder: Path, sex: str) -> None:
+    table = written(folder, "a.wav,c1,f", f"a.wav,c1,{sex}", columns="path,speaker,sex")
+    assert refused(table)[0] == f"calls.csv, line 3: sex is '{sex}'; write f or m, or nothing where it is not known"
+
+
 def test_an_empty_manifest_says_which_columns_there_are(folder: Path) -> None:
     assert refused(written(folder))[0].startswith("calls.csv: no segments; a line each, with columns path, speaker")

@@ -76,8 +76,9 @@ def test_who_speaks_may_be_said_in_a_table(folder: Path) -> None:
 def test_a_line_of_the_table_that_is_of_no_recording_or_of_one_again_is_a_problem(folder: Path) -> None:
     """The recording would else be a speaker and a conversation of its own, and its call lie in two folds."""
     grid(folder / "call.ann.TextGrid", alike((1, 4, "calm", "neutral", "neutral")))
-    (folder / "recordings.csv").write_text("path,speaker\ncal.wav,c7\ncall.wav,c7\ncall.wav,c8\n")
+    (folder / "recordings.csv").write_text("path,speaker,sex\ncal.wav,c7,\ncall.wav,c7,woman\ncall.wav,c8,\n")
     assert refused(folder) == [
+        "recordings.csv, line 3: sex is 'woman'; write f or m, or nothing where it is not known",
         "recordings.csv, line 2: no recording cal.wav here; correct the path, or remove the line",
         "recordings.csv, line 4: call.wav is there twice; remove one",
     ]
