@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from services.emotion.abstention import Band, Limits, out_of_domain, placed, unfit
+from services.emotion.abstention import out_of_domain, placed, unfit
 from services.emotion.bundle import Bundle
 from services.emotion.calibration import probabilities, said
 from services.emotion.features.feature import Feature
@@ -58,25 +58,29 @@ def outcome_of(reason: Unlabelled | None) -> Outcome:
 
 def judge(bundle: Bundle, windows: Sequence[Array]) -> Judgements:
     """Judge each window (float32, mono, at the bundle's rate, full scale 1) for itself; neighbours do not matter."""
-    manifest = bundle.manifest
-    described = describe(windows, bundle.feature, rate=manifest.rate, limits=manifest.limits, band=manifest.band)
-    layer = manifest.feature.layer
+    return judge_described(bundle, describe(bundle, windows))
+
+
+def judge_described(bundle: Bundle, described: Sequence[Unlabelled | Array]) -> Judgements:
+    """The same of what `describe` gave, for who needs the vectors too."""
+    layer = bundle.manifest.feature.layer
     vectors = {at: found[layer] for at, found in enumerate(described) if not isinstance(found, Unlabelled)}
     judged = _apart(list(vectors), lambda places: _judged(bundle, np.stack([vectors[at] for at in places])))
     reasons = [found if isinstance(found, Unlabelled) else None for found in described]
-    scores = np.full((len(windows), len(bundle.heads.intercept)), np.nan)
+    scores = np.full((len(described), len(bundle.heads.intercept)), np.nan)
     for at, found in judged.items():
         reasons[at], scores[at] = (found, np.nan) if isinstance(found, Unlabelled) else found
     return _told(bundle, reasons, scores)
 
 
-def describe(
-    windows: Sequence[Array], feature: Feature, *, rate: int, limits: Limits, band: Band
-) -> list[Unlabelled | Array]:
-    """The vectors (layers, values) of each window at `rate` Hz, or the reason why it has none."""
-    reasons = _apart(range(len(windows)), lambda places: [unfit(windows[at], rate, limits, band) for at in places])
+def describe(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Array]:
+    """The vectors (layers, values) of each window, or the reason why it has none."""
+    known = bundle.manifest
+    reasons = _apart(
+        range(len(windows)), lambda places: [unfit(windows[at], known.rate, known.limits, known.band) for at in places]
+    )
     fit = [at for at, reason in reasons.items() if reason is None]
-    vectors = _apart(fit, lambda places: _vectors([windows[at] for at in places], feature, rate))
+    vectors = _apart(fit, lambda places: _vectors([windows[at] for at in places], bundle.feature, known.rate))
     found = {at: reason for at, reason in reasons.items() if reason is not None} | vectors
     return [found[at] for at in range(len(windows))]
 

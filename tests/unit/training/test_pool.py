@@ -1,7 +1,7 @@
 """From a corpus and a bundle to the list that annotators get, on the sample calls' real speech."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from services.emotion.bundle import DEMO, Bundle, load_bundle
+from services.emotion.features.feature import Array, Feature
 from services.standalone.samples import ANGRY
 from services.training.corpora.corpus import Annotation, Corpus, Cut, Segment
 from services.training.corpora.folder import write_corpus
@@ -55,6 +56,23 @@ def test_the_pool_is_what_nobody_has_annotated_and_the_bundle_judges(corpus: Cor
     assert len(pool.vectors) == 4
     for shares in pool.probabilities.values():
         assert shares.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+class Counting:
+    """A feature that says how many windows it was asked to describe."""
+
+    def __init__(self, feature: Feature) -> None:
+        self._feature, self.rate, self.described = feature, feature.rate, 0
+
+    def vectors(self, windows: Sequence[Array]) -> Array:
+        self.described += len(windows)
+        return self._feature.vectors(windows)
+
+
+def test_a_window_is_described_once(corpus: Corpus, bundle: Bundle) -> None:
+    counting = Counting(bundle.feature)
+    pool = hear_pool(replace(bundle, feature=counting), corpus, unannotated(corpus))
+    assert counting.described == len(pool.segments) == 4
 
 
 def test_an_experts_verdict_is_an_annotation_too(corpus: Corpus) -> None:
