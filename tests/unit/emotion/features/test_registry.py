@@ -61,6 +61,7 @@ def test_models_that_are_missing_or_too_many_are_asked_for(name: str, given: int
     [
         ("opensmile", "egemaps", r"needs opensmile: pip install 'undertone\[opensmile\]' \(openSMILE: .* forbids comm"),
         ("torch", "wavlm", r"needs torch: pip install 'undertone\[models\]'"),
+        ("onnxruntime", "xvector", r"needs onnxruntime: pip install 'undertone' \(the weights have a licence"),
         ("transformers", "beto", r"needs transformers: pip install 'undertone\[models\]'"),
     ],
 )
@@ -68,7 +69,7 @@ def test_a_missing_extra_is_named_with_its_licence(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str, what: str
 ) -> None:
     for loaded in [each for each in sys.modules if each.startswith("services.emotion.features.")]:
-        if loaded.rsplit(".", 1)[1] in {"selfsupervised", "linguistic", "pretrained"}:
+        if loaded.rsplit(".", 1)[1] in {"selfsupervised", "linguistic", "pretrained", "xvector"}:
             monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FeatureError, match=what):
