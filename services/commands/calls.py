@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -120,9 +121,8 @@ def _sums(receipt: Receipt) -> tuple[int, int]:
 def _remembered(call_id: str, settings: Settings) -> Remembered:
     """In bundles, under every epoch's pseudonym, and under the raw id should a corpus have been named by that."""
     folders = bundles_below(settings.bundles) if settings.bundles else []
-    served = InferenceSettings.read(os.environ)
-    if "bundle" in served.model_fields_set:
-        folders.append(served.bundle)
+    if served := os.environ.get(f"{InferenceSettings.prefix}BUNDLE"):  # alone: no other setting of its keeps an erasure
+        folders.append(Path(served))
     return remembering(folders, {call_id, *(pseudonym_of(epoch, call_id) for epoch in read_epochs(settings.epochs))})
 
 

@@ -1,9 +1,14 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.commands.calls import document, printed
+import pytest
+
+from services.commands.calls import _remembered, document, printed
+from services.emotion.bundle import DEMO
 from services.emotion.remembered import Remembered
+from streams.settings import Settings
 from streams.store.deletion import Deleted
+from streams.store.epochs import create_epochs
 from streams.store.erasure import Erased, Receipt
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -30,3 +35,13 @@ def test_a_receipt_says_how_many_bundles_were_looked_into_where_none_holds_the_c
 def test_a_receipt_of_an_erasure_that_failed_says_that_alone() -> None:
     assert "NOT ERASED" in printed(FAILED, Remembered(1))
     assert "Bundles" not in printed(FAILED, Remembered(1))
+
+
+def test_a_setting_of_the_inference_service_that_cannot_be_used_keeps_no_erasure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNDERTONE_INFERENCE_PORT", "none")
+    monkeypatch.setenv("UNDERTONE_INFERENCE_BUNDEL", "misspelt")
+    monkeypatch.setenv("UNDERTONE_INFERENCE_BUNDLE", str(DEMO))
+    create_epochs(tmp_path / "epochs.json", AT)
+    assert _remembered("4711", Settings(epochs=tmp_path / "epochs.json")) == Remembered(looked_into=1)
