@@ -83,6 +83,8 @@ class Settings(FromEnvironment):
     """Folder of use-case YAML files; the built-in `demo` alone where it is not given."""
     bundles: Path | None = None
     """Folder of all bundles that were trained here: `undertone erase` names those that a call must be taken out of."""
+    vectors: Path | None = None
+    """Folder below which caches of features' vectors lie: `undertone erase` names those that hold a call."""
     partitions: int = Field(default=6, ge=1)
     """Partitions of a topic that `undertone topics apply` creates."""
     replication: int = Field(default=1, ge=1)

@@ -13,6 +13,7 @@ import typer
 from services.commands import site
 from services.emotion.remembered import Remembered, bundles_below, remembering
 from services.inference.settings import InferenceSettings
+from services.training.marks import holding
 from streams.domain.privacy import Epoch
 from streams.domain.privacy import pseudonym as pseudonym_of
 from streams.kafka.admin import AdminError, lives
@@ -42,14 +43,18 @@ def erase(
     A bundle that was trained on the call holds features of it: the receipt names it, and it must be trained again
     without the call. Looked into are the bundles in UNDERTONE_BUNDLES, and the one of UNDERTONE_INFERENCE_BUNDLE.
 
+    A cache of features' vectors (the folder of `--cache`, and `cache` in an experiment's results) may hold the call
+    too: the receipt names those to delete. Looked into is every cache below UNDERTONE_VECTORS. Recordings and corpora
+    are files of your own, which no command deletes.
+
     For example:
 
         undertone erase 4711-0815
     """
     settings = site.settings()
-    found = _remembered(_checked(call_id), settings)
+    bundles, caches = _remembered(_checked(call_id), settings)
     receipt = asyncio.run(_erase(call_id, settings))
-    typer.echo(json.dumps(document(receipt, found)) if as_json else printed(receipt, found))
+    typer.echo(json.dumps(document(receipt, bundles, caches)) if as_json else printed(receipt, bundles, caches))
     if not receipt.erased:
         raise typer.Exit(1)
 
@@ -71,8 +76,8 @@ def pseudonym(call_id: CallId) -> None:
         raise typer.Exit(1)
 
 
-def printed(receipt: Receipt, remembered: Remembered) -> str:
-    """The receipt, for the person who asked for the erasure."""
+def printed(receipt: Receipt, bundles: Remembered, caches: Remembered | None) -> str:
+    """The receipt, for the person who asked for the erasure; None where no folder of caches is named."""
     head = f"Receipt {receipt.id}, {receipt.erased_at:%Y-%m-%d %H:%M:%S} UTC"
     if not receipt.erased:
         return f"{head}\nNOT ERASED, nothing was deleted: {receipt.failure}"
@@ -82,19 +87,22 @@ def printed(receipt: Receipt, remembered: Remembered) -> str:
     for topic, at in receipt.gone_at.items():
         kept = "kept for ever: run `undertone topics apply`"
         lines.append(f"{topic}: {f'gone by {at:%Y-%m-%d %H:%M:%S} UTC' if at else kept}")
-    return "\n".join([*lines, *_bundles(remembered)])
+    lines += _copies("Bundle", bundles, "train it again without the call")
+    if caches is None:
+        return "\n".join([*lines, "Caches: none looked into; name their folder in UNDERTONE_VECTORS, if there is one."])
+    return "\n".join([*lines, *_copies("Cache", caches, "delete the folder; what is left is computed again")])
 
 
-def _bundles(found: Remembered) -> Iterator[str]:
-    for folder in found.retrain:
-        yield f"Bundle {folder}: holds features of this call; train it again without the call."
+def _copies(what: str, found: Remembered, remedy: str) -> Iterator[str]:
+    for folder in found.holding:
+        yield f"{what} {folder}: holds features of this call; {remedy}."
     for line in found.unreadable:
-        yield f"Bundle not looked into: {line}"
-    if not found.retrain:
-        yield f"Bundles: {found.looked_into} looked into, none was trained on this call."
+        yield f"{what} not looked into: {line}"
+    if not found.holding:
+        yield f"{what}s: {found.looked_into} looked into, none holds features of this call."
 
 
-def document(receipt: Receipt, remembered: Remembered) -> dict[str, object]:
+def document(receipt: Receipt, bundles: Remembered, caches: Remembered | None) -> dict[str, object]:
     """The receipt, for a program; `erased` is false where any part failed, and then nothing was deleted."""
     rows, retracted = _sums(receipt)
     return {
@@ -105,11 +113,16 @@ def document(receipt: Receipt, remembered: Remembered) -> dict[str, object]:
         "rows": rows,
         "retracted": retracted,
         "gone_at": {topic: at and at.isoformat() for topic, at in receipt.gone_at.items()},
-        "bundles": {
-            "looked_into": remembered.looked_into,
-            "retrain": [str(folder) for folder in remembered.retrain],
-            "unreadable": list(remembered.unreadable),
-        },
+        "bundles": _found(bundles, "retrain"),
+        "caches": caches and _found(caches, "delete"),
+    }
+
+
+def _found(found: Remembered, remedy: str) -> dict[str, object]:
+    return {
+        "looked_into": found.looked_into,
+        remedy: [str(folder) for folder in found.holding],
+        "unreadable": list(found.unreadable),
     }
 
 
@@ -118,12 +131,13 @@ def _sums(receipt: Receipt) -> tuple[int, int]:
     return sum(each.rows for each in deleted), sum(each.retracted for each in deleted)
 
 
-def _remembered(call_id: str, settings: Settings) -> Remembered:
-    """In bundles, under every epoch's pseudonym, and under the raw id should a corpus have been named by that."""
+def _remembered(call_id: str, settings: Settings) -> tuple[Remembered, Remembered | None]:
+    """In bundles and caches, under every epoch's pseudonym, and the raw id should a corpus have been named by that."""
+    names = {call_id, *(pseudonym_of(epoch, call_id) for epoch in read_epochs(settings.epochs))}
     folders = bundles_below(settings.bundles) if settings.bundles else []
     if served := os.environ.get(f"{InferenceSettings.prefix}BUNDLE"):  # alone: no other setting of its keeps an erasure
         folders.append(Path(served))
-    return remembering(folders, {call_id, *(pseudonym_of(epoch, call_id) for epoch in read_epochs(settings.epochs))})
+    return remembering(folders, names), holding(settings.vectors, names) if settings.vectors else None
 
 
 async def _erase(call_id: str, settings: Settings) -> Receipt:

@@ -9,11 +9,11 @@ from services.emotion.manifest import MANIFEST, BundleError, conversation_mark, 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What was found in bundles."""
+    """What was found in bundles, or in caches of vectors."""
 
     looked_into: int = 0
-    retrain: tuple[Path, ...] = ()
-    unreadable: tuple[str, ...] = ()  #: a line a bundle: it may hold the conversation and cannot tell
+    holding: tuple[Path, ...] = ()  #: that hold features of the conversation
+    unreadable: tuple[str, ...] = ()  #: a line for each that may hold it and cannot tell
 
 
 def bundles_below(folder: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def bundles_below(folder: Path) -> list[Path]:
 
 def remembering(folders: Iterable[Path], conversations: Collection[str]) -> Remembered:
     """The bundles among these that were trained on one of the conversations, under whichever name it has."""
-    marks, retrain, unreadable, looked_into = set(map(conversation_mark, conversations)), [], [], 0
+    marks, holding, unreadable, looked_into = set(map(conversation_mark, conversations)), [], [], 0
     for folder in sorted({folder.resolve() for folder in folders}):
         try:
             manifest, _ = load_manifest(folder)
@@ -32,5 +32,5 @@ def remembering(folders: Iterable[Path], conversations: Collection[str]) -> Reme
             continue
         looked_into += 1
         if marks.intersection(manifest.training.conversations):
-            retrain.append(folder)
-    return Remembered(looked_into, tuple(retrain), tuple(unreadable))
+            holding.append(folder)
+    return Remembered(looked_into, tuple(holding), tuple(unreadable))

@@ -2,7 +2,8 @@
 
 One folder for each feature and version, a row for each window. A row's key is a hash of content: the recording's bytes,
 which part and channel of it, the band and the rate. A cache holds no audio, no transcript, no name and no path. Vectors
-of a voice are personal data all the same: whoever erases a recording deletes the folders too; they are made again.
+of a voice are personal data all the same: a mark of each conversation stands beside them, by which `undertone erase`
+names the folders to delete; they are made again.
 """
 
 import json
@@ -18,6 +19,7 @@ from services.emotion.features.feature import Array, Feature, FeatureError
 from services.training.audio import fingerprint, heard, place
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
+from services.training.marks import note
 from services.training.store import (
     Rows,
     Store,
@@ -64,6 +66,7 @@ def vectors(
     store = _open(cache, feature, np.dtype(np.float16 if half else np.float32))
     wanted = _keys(feature, windows)
     with alone(store):
+        note(store.folder, {segment.conversation or segment.speaker for segment in windows.segments})
         start, there = stretch(read_keys(store), wanted)
         if there < len(wanted):
             _fill(store, feature, windows, wanted[there:], progress)

@@ -24,8 +24,8 @@ def bundles(tmp_path: Path) -> Path:
 
 def test_the_bundle_that_was_trained_on_a_call_is_named_and_no_other(bundles: Path) -> None:
     found = remembering(bundles_below(bundles), {"4711", CALL})
-    assert (found.looked_into, found.retrain, found.unreadable) == (2, (bundles / "trained" / "a",), ())
-    assert remembering(bundles_below(bundles), {"4711"}).retrain == ()
+    assert (found.looked_into, found.holding, found.unreadable) == (2, (bundles / "trained" / "a",), ())
+    assert remembering(bundles_below(bundles), {"4711"}).holding == ()
 
 
 def test_a_bundle_that_is_named_twice_is_looked_into_once(bundles: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_bundle_that_is_named_twice_is_looked_into_once(bundles: Path) -> None
 def test_a_bundle_that_cannot_be_read_is_told_and_does_not_hide_the_others(bundles: Path) -> None:
     (bundles / "trained" / "b" / MANIFEST).write_text("{}")
     found = remembering(bundles_below(bundles), {CALL})
-    assert found.retrain == (bundles / "trained" / "a",)
+    assert found.holding == (bundles / "trained" / "a",)
     [line] = found.unreadable
     assert str(bundles / "trained" / "b" / MANIFEST) in line
 

@@ -169,7 +169,7 @@ def test_no_windows_have_no_rows(tmp_path: Path, corpus: Callable[..., Heard]) -
 def test_a_cache_says_what_it_is_and_nothing_of_who_spoke(tmp_path: Path, corpus: Callable[..., Heard]) -> None:
     vectors(tmp_path / "cache", Levels(), corpus(0))
     files = {path.name: path.read_bytes() for path in tmp_path.glob("cache/*/*")}
-    assert set(files) == {"about.json", "keys.bin", "rows.bin", "lock"}
+    assert set(files) == {"about.json", "conversations.txt", "keys.bin", "rows.bin", "lock"}
     assert b'"name": "levels"' in files["about.json"]
     assert len(files["keys.bin"]) == 32
     assert not any(word in content for content in files.values() for word in (b"wav", b"speaker", b"call"))
