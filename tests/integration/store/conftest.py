@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_tables import MemoryTables, Queued
-from streams.domain.evolution import Meaning
+from streams.domain.evolution import Meaning, evolution
 from streams.domain.records import Consent, Escalation, Label, Notice, Outcome, Purpose, Role
 from streams.ports import Call, CallStore, Checkpoint
 from streams.store import tables
@@ -80,6 +80,9 @@ class MemoryWorld(Sample):
 
     async def record(self, labels: list[Label], escalations: list[Escalation]) -> None:
         self.tables.labels |= {label.window_id: label for label in labels}
+        for name in {label.call for label in labels}:
+            of_call = [label for label in self.tables.labels.values() if label.call == name]
+            self.tables.evolutions[name] = evolution(of_call, MEANS)
         self.tables.escalations |= {escalation.id: escalation for escalation in escalations}
         self.tables.outbox += [Queued(escalation) for escalation in escalations]
 
@@ -95,6 +98,7 @@ class MemoryWorld(Sample):
         return {
             "calls": int(name in inside.calls),
             "labels": sum(label.call == name for label in inside.labels.values()),
+            "evolutions": int(name in inside.evolutions),
             "escalations": sum(escalation.call == name for escalation in inside.escalations.values()),
         }
 
@@ -155,7 +159,7 @@ class PostgresWorld(Sample):
         return msgspec.convert(dict(zip(Call.__dataclass_fields__, found[0], strict=True)), Call) if found else None
 
     async def counts(self, name: str) -> dict[str, int]:
-        of_call = (tables.calls, tables.labels, tables.escalations)
+        of_call = (tables.calls, tables.labels, tables.evolutions, tables.escalations)
         return {table.name: len(await self._rows(select(table).where(table.c.call == name))) for table in of_call}
 
     async def queued(self) -> list[Escalation]:

@@ -83,7 +83,7 @@ async def test_an_ended_call_keeps_its_row_and_labels_and_leaves_a_tombstone(wor
 
     assert await world.store.load([world.CALL]) == {world.CALL: Stored(world.CALL, 20, b"", closed=True)}
     assert await world.call_row(world.CALL) == world.call(**ended)
-    assert await world.counts(world.CALL) == {"calls": 1, "labels": 1, "escalations": 0}
+    assert await world.counts(world.CALL) == {"calls": 1, "labels": 1, "evolutions": 1, "escalations": 0}
 
 
 async def test_a_closed_call_is_not_opened_again_and_the_writer_is_told(world: Any) -> None:
@@ -99,10 +99,10 @@ async def test_a_withdrawal_leaves_a_tombstone_an_audit_row_and_nothing_else(wor
 
     await world.store.withdraw(world.CALL, partition=3, next_offset=9, at=world.AT)
 
-    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
     assert await world.store.load([world.CALL]) == {world.CALL: Stored(world.CALL, 9, b"", closed=True)}
     assert await world.audited() == [("call.withdrawn", world.CALL)]
-    assert await world.counts(world.OTHER) == {"calls": 1, "labels": 1, "escalations": 0}
+    assert await world.counts(world.OTHER) == {"calls": 1, "labels": 1, "evolutions": 1, "escalations": 0}
 
 
 async def test_a_withdrawal_retracts_what_was_sent_and_drops_what_was_not(world: Any) -> None:
@@ -132,7 +132,7 @@ async def test_a_withdrawal_of_an_unknown_call_keeps_it_from_opening(world: Any)
     await world.store.withdraw(world.CALL, partition=3, next_offset=2, at=world.AT)
 
     assert await world.store.save([world.checkpoint(7)]) == {world.CALL}
-    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
     assert await world.audited() == [("call.withdrawn", world.CALL)]
 
 
@@ -143,5 +143,5 @@ async def test_a_withdrawal_after_the_end_deletes_what_the_end_left(world: Any) 
 
     await world.store.withdraw(world.CALL, partition=3, next_offset=9, at=world.AT)
 
-    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(world.CALL) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
     assert [escalation.retracted for escalation in await world.queued()] == [True]

@@ -37,8 +37,8 @@ async def test_a_call_is_erased_under_whichever_epoch_it_has(postgres_world: Any
     assert (found["2026-10"].calls, found["2026-10"].labels, found["2026-10"].escalations) == (1, 1, 2)
     assert found["2026-10"].retracted == 1
     assert found["2026-11"].rows == 0
-    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
-    assert await world.counts(world.OTHER) == {"calls": 1, "labels": 0, "escalations": 0}
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
+    assert await world.counts(world.OTHER) == {"calls": 1, "labels": 0, "evolutions": 0, "escalations": 0}
     assert [escalation.retracted for escalation in await world.queued()] == [True]
 
 
@@ -48,7 +48,7 @@ async def test_a_running_call_is_not_written_again(postgres_world: Any) -> None:
     await erase(world.database, CALL_ID, EPOCHS, at=AT)
 
     assert await world.store.save([world.checkpoint(8, name)]) == {name}
-    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
 
 
 async def test_a_call_that_nobody_has_read_yet_never_opens(postgres_world: Any) -> None:
@@ -173,7 +173,7 @@ async def test_where_the_connection_dies_at_any_part_everything_is_deleted_in_th
 
     assert receipt.erased
     assert sum(part.deleted.rows for part in receipt.parts) == 1 + 1 + 1 + 2 + 2
-    assert await world.counts(name) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await world.counts(name) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
     assert [escalation.id for escalation in await world.queued()] == ["e1"]
     assert len(await world._rows(select(erasures))) == len(EPOCHS)
 

@@ -208,7 +208,12 @@ async def test_after_a_withdrawal_nothing_is_written(effects: Effects) -> None:
     recorded = await effects.store().record(effects.call("HHHHHHHH"))
 
     assert (recorded.written, recorded.raised) == (frozenset(), ())
-    assert await effects.world.counts(effects.world.CALL) == {"calls": 0, "labels": 0, "escalations": 0}
+    assert await effects.world.counts(effects.world.CALL) == {
+        "calls": 0,
+        "labels": 0,
+        "evolutions": 0,
+        "escalations": 0,
+    }
     assert await effects.world.queued() == []
 
 
