@@ -24,7 +24,9 @@ Bundle = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of an annotated corpus that the bundle never learnt from.")]
 UseCaseName = Annotated[str, typer.Option(help="The use case whose scheme and rules count.")]
 UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML files; else UNDERTONE_USE_CASES.")]
-Text = Annotated[Path | None, typer.Option(help="Write the report into this Markdown file.")]
+Text = Annotated[
+    Path | None, typer.Option(help="Write the report under this name: an HTML page, and Markdown beside it.")
+]
 
 
 @app.callback()
@@ -68,24 +70,23 @@ def accept(
 ) -> None:
     """Judge a bundle on annotated calls of a site's own: its classes, and what the escalation rules make of them.
 
-    Example: undertone experiment accept bundles/support corpora/support --use-case support --out acceptance.md
+    Example: undertone experiment accept bundles/support corpora/support --use-case support --out acceptance.html
     """
     from services.emotion.bundle import load_bundle  # noqa: PLC0415 - as above
     from services.training.acceptance import accept  # noqa: PLC0415
     from services.training.corpora.folder import fingerprint, read_corpus  # noqa: PLC0415
-    from services.training.report.write import acceptance_text  # noqa: PLC0415
+    from services.training.report.acceptance import acceptance_text, write_acceptance  # noqa: PLC0415
 
     case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
     loaded, annotated = load_bundle(bundle), read_corpus(corpus)
     with _bars() as bars:
         task = bars.add_task("calls", total=len({segment.conversation for segment in annotated.segments}))
         found = accept(loaded, case, annotated, lambda: bars.advance(task))
-    text = acceptance_text(found, fingerprint(annotated))
     if out is None:
-        Console().print(Markdown(text))
+        Console().print(Markdown(acceptance_text(found, fingerprint(annotated))))
     else:
-        out.write_text(text, encoding="utf-8")
-        Console().print(f"{out}: written.")
+        page, text = write_acceptance(out, found, fingerprint(annotated))
+        Console().print(f"{page}: open it in a browser; {text} has the same tables.")
 
 
 def _bars() -> Progress:

@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 COLOURS = {"wide": "#0072B2", "telephone": "#D55E00"}  # told apart by the colour-blind too (Okabe and Ito 2008)
 GREY, INK = "#8a8f98", "#20242a"
 WORLDS = 1_000  #: in which every probability is right
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "undertone",  # the same figures give the same file
     "font.size": 9,
     "axes.spines.top": False,
@@ -40,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 
 def svg(figure: Figure) -> str:
     """A figure as the text of an SVG file."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         content = BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return content.getvalue().decode()
@@ -49,7 +49,7 @@ def svg(figure: Figure) -> str:
 def figure_of_intervals(table: Table) -> Figure:
     """Macro-F1 of every system with its interval, a panel for each head, the bands beside each other."""
     heads = list(dict.fromkeys(column.head for column in table.columns))
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         size = (1.8 + 2.1 * len(heads), 1.0 + 0.34 * len(table.rows))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(heads), sharey=True, squeeze=False)[0]
@@ -101,7 +101,7 @@ def name(row: Row) -> str:
 
 def figure_of_confusions(judged: Sequence[Judgement]) -> Figure:
     """A matrix a judgement: of each true class in a row, what share was said to be what."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.1 * len(judged), 3.2), layout="constrained")
         panels = figure.subplots(1, len(judged), squeeze=False)[0]
         for panel, each in zip(panels, judged, strict=True):
@@ -127,7 +127,7 @@ def _draw_confusion(panel: "Axes", judged: Judgement) -> None:
 
 def figure_of_reliability(judged: Sequence[tuple[Judgement, Values]], seed: int) -> Figure:
     """How often the class said is right, by how certain it is, beside where a calibrated model's points would lie."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(2.9 * len(judged), 3.3), layout="constrained")
         panels = figure.subplots(1, len(judged), sharey=True, squeeze=False)[0]
         for panel, (each, probabilities) in zip(panels, judged, strict=True):
@@ -183,7 +183,7 @@ def calibration_error(judged: Judgement, probabilities: Values, seed: int) -> Ma
 
 def figure_of_layers(curves: Mapping[str, Values]) -> Figure:
     """Name -> (folds, layers): what a linear probe finds on each hidden layer, inside each fold's training segments."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         panel = figure.subplots()
         for number, (what, folds) in enumerate(curves.items()):

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.emotion.manifest import Score, conversation_mark
-from services.training.acceptance import Acceptance
-from services.training.intervals import RESAMPLES, Difference
+from services.emotion.manifest import Score
+from services.training.intervals import Difference
 from services.training.report.contents import Chapter, Report
 from services.training.report.tables import Cell, Column, Table
 
@@ -33,20 +32,13 @@ def write_report(folder: Path, report: Report) -> Path:
         "place": _place,
     }
     for name in (HTML, MARKDOWN):
-        text = _environment(name).get_template(f"{name}.j2").render(about)
+        text = environment(name).get_template(f"{name}.j2").render(about)
         (folder / name).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     return folder / HTML
 
 
-def acceptance_text(found: Acceptance, fingerprint: str) -> str:
-    """A bundle's acceptance report as Markdown; `fingerprint` is of the corpus."""
-    known = set(found.bundle.manifest.training.conversations)
-    heard = {each.conversation for each in found.corpus.segments if conversation_mark(each.conversation) in known}
-    about = {"found": found, "fingerprint": fingerprint, "resamples": RESAMPLES, "heard": len(heard)}
-    return _environment("acceptance.md").get_template("acceptance.md.j2").render(about).rstrip() + "\n"
-
-
-def _environment(name: str) -> Environment:
+def environment(name: str) -> Environment:
+    """Templates and what they call figures by, for a file of this name."""
     made = Environment(
         loader=PackageLoader("services.training.report", "."),
         autoescape=name.endswith(".html"),  # names come from corpora; Markdown has no escapes that tables keep

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -5,14 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.training.pages import Page
 
 from services.emotion.bundle import DEMO, load_bundle
 from services.emotion.manifest import Score
 from services.standalone import samples
-from services.training.acceptance import Group, Window, accept, figures, laid_out
+from services.training.acceptance import Acceptance, Group, Window, accept, figures, laid_out
 from services.training.corpora.corpus import DIMENSIONS, Annotation, Corpus, Cut, Segment
 from services.training.errors import TrainingError
-from services.training.report.write import acceptance_text
+from services.training.report.acceptance import (
+    acceptance_text,
+    both,
+    figure_of_classes,
+    figure_of_rules,
+    write_acceptance,
+)
+from services.training.report.figures import svg
 from streams import usecases
 from streams.domain.privacy import window_id
 from streams.domain.records import Label, Outcome, Role
@@ -166,6 +175,35 @@ def test_a_bundle_is_judged_on_recordings_and_the_report_says_what_it_is_of() ->
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 3 + 2 + sum(map(len, CASE.scheme.heads().values()))
     assert len({line.count("|") for line in rows[:3]}) == 1
+
+
+@pytest.mark.parametrize(("name", "stem"), [("a.html", "a"), ("a.md", "a"), ("a", "a"), ("v1.2", "v1.2")])
+def test_page_and_markdown_have_one_name(name: str, stem: str) -> None:
+    assert both(Path("reports") / name) == (Path(f"reports/{stem}.html"), Path(f"reports/{stem}.md"))
+
+
+def test_the_page_is_complete_in_itself_and_has_the_figures_that_the_markdown_has(tmp_path: Path) -> None:
+    windows = call("x-secret", "AACC", "ACCC", sex="f") + call("y-secret", "CCCC", "CAAC", sex="m")
+    found = Acceptance(load_bundle(DEMO), CASE, sample_calls(), tuple(figures(CASE, windows)))
+    page, text = write_acceptance(tmp_path / "report.md", found, "a" * 64)
+    read = Page()
+    read.feed(page.read_text())
+    assert read.open == []
+    assert sum(place.startswith("data:image/svg+xml;base64,") for place in read.loaded) == 2
+    assert all(place.startswith(("data:image/svg+xml;base64,", "#")) for place in read.loaded)
+    assert text.read_text() == acceptance_text(found, "a" * 64)
+    for line in text.read_text().splitlines():
+        for figure in re.findall(r"\d+\.\d \[\S+, \S+\]", line):
+            assert figure.replace(" ", "", 1) in read.text.replace("\n", "")
+    assert not any("secret" in path.read_text() for path in (page, text))
+
+
+def test_a_class_without_a_figure_is_drawn_without_a_point() -> None:
+    found = group(call("x", "CC", "CC"))
+    for drawn in (figure_of_classes(found.classes), figure_of_rules([found])):
+        assert svg(drawn).startswith("<?xml")
+    panels = figure_of_classes(found.classes).axes
+    assert [len(panel.lines) for panel in panels[1:]] == [4, 4, 4, 4]  # one class of each head: two figures
 
 
 def test_a_bundle_of_another_scheme_is_refused() -> None:

@@ -1,10 +1,10 @@
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from unit.training.pages import Page
 from unit.training.planted import CATEGORIES, Samples, corpus, plan, seen_as, sounds, sources
 
 from services.emotion.manifest import Score
@@ -19,7 +19,6 @@ from services.training.results import Held, System
 from streams.domain.schemes import EMODB, Scheme
 
 WINDOWS, CALLS = 240, 24
-VOID = {"meta", "img", "br"}
 
 
 def spoken(name: str) -> Corpus:
@@ -148,29 +147,8 @@ def test_a_system_of_which_one_fold_has_no_probabilities_is_not_said_to_be_calib
     assert not any(name.startswith("reliability") for chapter in bare.chapters for name in chapter.figures)
 
 
-class _Page(HTMLParser):
-    """Which elements are open, and what is loaded from where."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loaded: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        self.loaded += [str(value) for name, value in attrs if name in {"src", "href"}]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_the_page_is_complete_in_itself_and_well_formed(written: Path) -> None:
-    page = _Page()
+    page = Page()
     page.feed((written / "report.html").read_text())
     assert page.open == []
     assert page.loaded
