@@ -70,6 +70,7 @@ class Commands(TyperGroup):
 def load(name: str) -> Any:  # noqa: ANN401 - as above
     """The command of this name, its module imported."""
     module = import_module(COMMANDS[name][0])
+    module.app.rich_markup_mode = app.rich_markup_mode  # or the lines of its help would be broken twice
     group = get_group(module.app)  # never the bare command, which would bring completion's options along
     found = group.commands.get(name, group)
     found.name = name

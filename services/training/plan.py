@@ -85,7 +85,8 @@ def read_plan(path: Path) -> Plan:
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read ({error}); give a YAML file in UTF-8") from error
+        reason = getattr(error, "strerror", None) or error  # an OSError's own words name the path again
+        raise PlanError(f"{path}: cannot be read ({reason}); give a YAML file in UTF-8") from error
     except yaml.YAMLError as error:
         raise PlanError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     return parse_plan(given, str(path))

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.calls import use_case_named
 from streams.settings import Settings
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
 
 File = Annotated[Path, typer.Argument(help="YAML file that says which corpora, features and head kinds.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of results and report; else one of the experiment's name here.")]
@@ -40,7 +40,15 @@ def run(file: File, *, out: Out = None, cache: Cache = None, device: Device = "c
 
     It goes on where it stopped: whatever is done is kept, and a change of data, labels or seed is done anew.
 
-    Example: undertone experiment run experiment.yaml --out results
+    A file with what most experiments say; paths begin at its own folder. Folds, bands, cross-corpus pairs, resamples
+    and seed have keys too: ops/experiments/paper.yaml is the paper's own.
+
+        name: support
+        data: [{corpus: corpora/support, scheme: cc-support}]
+        features: [functionals-1, {name: wavlm, models: [{source: models/wavlm-large}]}]
+        heads: [random, majority, svm, dnn-sp]
+
+    Example: undertone experiment run support.yaml --out results
     """
     # Needs the train extra, which the other commands do without.
     from services.training import experiment as experiments  # noqa: PLC0415

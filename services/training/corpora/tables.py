@@ -42,7 +42,8 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             header = reader.fieldnames or ()
             lines = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problems.append(f"{path}: cannot be read ({error}); give UTF-8 CSV with columns {', '.join(required)}")
+        reason = getattr(error, "strerror", None) or error  # an OSError's own words name the path again
+        problems.append(f"{path}: cannot be read ({reason}); give UTF-8 CSV with columns {', '.join(required)}")
         return []
     if faults := list(_columns(path, header, required, optional)):
         problems += faults

@@ -144,6 +144,21 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert f"Usage: undertone {name}" in capsys.readouterr().out
 
 
+def test_a_group_without_a_command_says_where_its_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ("corpus", "experiment", "study", "topics"):
+        assert run([group]) == cli.USER_ERROR
+        assert capsys.readouterr().err == f"Missing command. See `undertone {group} --help`.\n"
+
+
+def test_the_lines_of_a_commands_help_are_filled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    assert run(["erase", "--help"]) == 0
+    told = capsys.readouterr().out.split("For example:")[0].splitlines()
+    assert not [line for line in told[3:] if 0 < len(line.strip()) < 20 and not line.strip().endswith(".")]
+
+
 def test_help_and_version_come_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "COMMAND" in capsys.readouterr().out
