@@ -48,7 +48,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[standalone,plot,train,models,opensmile]' --group test --group check
+	$(BIN)/python -m pip install --editable '.[standalone,plot,train,models,opensmile,diarization]' --group test --group check
 	@touch $@ $(VENV)/demo.stamp
 
 $(VENV)/bin/python:
