@@ -24,7 +24,7 @@ demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
 test: $(VENV)/test.stamp  ## run every test, those against real Kafka and PostgreSQL included
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal
+bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization
 	@$(BIN)/python ops/bench $(ONLY)
 
 check: $(VENV)/test.stamp  ## lint, format, types, import rules

@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # `withdrawal` runs on the site of `ops.chaos`
 
 import crowd
+import diarization
 import feed
 import heads
 import labels
@@ -32,6 +33,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "memory": memory.measure,
     "withdrawal": withdrawal.measure,
     "training": training.measure,
+    "diarization": diarization.measure,
 }
 
 

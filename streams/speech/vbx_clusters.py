@@ -10,7 +10,8 @@ from streams.speech.plda import Vectors
 
 Floats = NDArray[np.float64]
 
-MOST = 10_000  #: vectors, 40 minutes of speech: what is kept of pairs then takes 2 GB
+MOST = 10_000  #: vectors, 40 minutes of speech: they take 3 GB and 20 s
+UNSCALED = 2  #: vectors, 1.7 s of speech, whose one score has no other to be compared with: one speaker
 ROUNDS = 20  #: of expectation maximisation
 ALIKE = 1e-6  #: a spread of scores under which nothing tells two speakers apart
 
@@ -19,8 +20,8 @@ def cluster(directions: Vectors, offset: float) -> NDArray[np.intp]:
     """A cluster (0, 1, ...) for each of `directions` (n, dims), 1 <= n <= MOST, of length 1. ValueError if more."""
     if len(directions) > MOST:
         raise ValueError(f"{len(directions)} x-vectors: at most {MOST} are clustered at once; cut the recording")
-    if len(directions) == 1:
-        return np.zeros(1, np.intp)
+    if len(directions) <= UNSCALED:
+        return np.zeros(len(directions), np.intp)
     similarity = np.clip(directions @ directions.T, -1, 1)
     merges = linkage(squareform(1 - similarity, checks=False), "average")
     found: NDArray[np.intp] = fcluster(merges, 1 - calibrated(similarity) - offset, "distance").astype(np.intp) - 1
