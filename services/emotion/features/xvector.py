@@ -4,7 +4,7 @@ What a network was trained with is told by its input: (1, frames, bands) is WeSp
 Files of pyannote are WeSpeaker's ResNet34 as well, in a format that can hold code: take WeSpeaker's own export.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime
@@ -15,6 +15,8 @@ from services.emotion.features.sources import Model, onnx
 
 VERSION = "1"  #: a change of what is computed with the same file is a new number
 RATES = (8000, 16_000)
+
+Span = tuple[int, int]  #: the first frame, and the first that is not in it
 
 
 class XVector:
@@ -38,8 +40,21 @@ class XVector:
             raise FeatureError(f"{self.name}: a window under 25 ms has no frame; leave it out")
         return np.array([self._embedding(window) for window in windows], np.float32).reshape(-1, 1, self.values)
 
+    def along(self, samples: Array, cut: Callable[[int], Sequence[Span]]) -> tuple[Sequence[Span], Array]:
+        """Windows of one stretch of speech, their frames (of 10 ms) cut as told by how many there are: (n, values).
+
+        As the networks' own recipes have it: VBx takes the floating mean over the stretch, WeSpeaker one a window.
+        """
+        frames = self._recipe(samples, self.rate, self._bands)
+        spans, own_mean = cut(len(frames)), self._recipe is fbank.wespeaker
+        pieces = (frames[start:end] - own_mean * frames[start:end].mean(axis=0) for start, end in spans)
+        found = np.array([self._embedded(piece) for piece in pieces], np.float32)
+        return spans, found.reshape(-1, self.values)
+
     def _embedding(self, window: Array) -> Array:
-        frames = self._recipe(window, self.rate, self._bands)
+        return self._embedded(self._recipe(window, self.rate, self._bands))
+
+    def _embedded(self, frames: Array) -> Array:
         samples = frames[None] if self._recipe is fbank.wespeaker else frames.T[None]
         name, output = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
         try:

@@ -1,10 +1,13 @@
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.overlap import FRAME_MS
-from streams.speech.activity import Activity, Samples, VoiceActivity
+from streams.speech.activity import Activity, Samples, Stretch, VoiceActivity, frame_samples
 from streams.speech.regions import JOINED_MS, Region, regions
 
 
@@ -14,7 +17,9 @@ class Heard(VoiceActivity):
     def __init__(self, *probabilities: float) -> None:
         self._probabilities = probabilities
 
-    def hear(self, rate: int, stretches: object) -> list[Activity]:
+    def hear(self, rate: int, stretches: Sequence[Stretch]) -> list[Activity]:
+        (stretch,) = stretches
+        assert len(stretch.frames) == len(self._probabilities) * frame_samples(rate)
         return [Activity(self._probabilities, (), b"")]
 
 
@@ -42,7 +47,7 @@ def test_a_region_ends_with_the_recording() -> None:
 def test_regions_are_in_order_and_apart(probabilities: list[float]) -> None:
     each = found(*probabilities)
     assert all(start < end for start, end in each)
-    assert all(after[0] - before[1] >= JOINED_MS for before, after in zip(each, each[1:], strict=False))
+    assert all(after[0] - before[1] >= JOINED_MS for before, after in pairwise(each))
     heard = sum(probability >= 0.5 for probability in probabilities) * FRAME_MS
     assert sum(end - start for start, end in each) >= heard
 
