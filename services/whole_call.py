@@ -1,6 +1,7 @@
 """Who speaks when on one channel of a recording that is all there: a network's x-vectors, then VBx.
 
-VBx publishes a network as a folder: `nnet/*.onnx`, `plda` and `transform.h5`, for 8 or for 16 kHz.
+VBx publishes a network as a folder: `nnet/*.onnx`, `plda` and `transform.h5`, for 8 or for 16 kHz. pyannote's
+`plda.npz` and `xvec_transform.npz` go with WeSpeaker's own ONNX export of the network that its pipeline holds.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from services.emotion.features.xvector import Span, XVector
 from streams.speech import vbx
 from streams.speech.activity import Samples, VoiceActivity
 from streams.speech.plda import Plda
-from streams.speech.plda_files import PldaError, read
+from streams.speech.plda_files import PldaError, read, read_npz
 from streams.speech.regions import Region, regions
 from streams.speech.resample import Floats, resample
 from streams.speech.vbx_turns import SpeakerTurn, diarize
@@ -39,11 +40,17 @@ def open_network(folder: Path, device: str = "cpu") -> Network:
     """The network in `folder`, with the parameters published for its rate. FeatureError or PldaError."""
     nnet = folder / "nnet"
     xvector = XVector(Model(str(nnet if nnet.is_dir() else folder)), device)
-    plda = read(folder / "plda", folder / "transform.h5")
+    plda = _plda(folder)
     if len(plda.mean) != xvector.values:
-        sizes = f"the network gives {xvector.values} values and transform.h5 takes {len(plda.mean)}"
+        sizes = f"the network gives {xvector.values} values and the transform takes {len(plda.mean)}"
         raise PldaError(f"{folder}: {sizes}; put the files of one network there")
     return Network(xvector, plda, vbx.TELEPHONE if xvector.rate == TELEPHONE_RATE else vbx.MEETING)
+
+
+def _plda(folder: Path) -> Plda:
+    if (npz := folder / "plda.npz").exists():
+        return read_npz(npz, folder / "xvec_transform.npz")
+    return read(folder / "plda", folder / "transform.h5")
 
 
 def whole_call(

@@ -7,7 +7,8 @@ import pytest
 
 from streams.speech import kaldi
 from streams.speech.kaldi import KaldiError
-from streams.speech.plda_files import PldaError, read
+from streams.speech.plda import Plda
+from streams.speech.plda_files import PldaError, read, read_npz
 
 Array = np.ndarray
 RNG = np.random.default_rng(0)
@@ -104,6 +105,56 @@ def test_files_that_cannot_be_read_are_named(files: tuple[Path, Path], tmp_path:
         read(files[0], tmp_path / "none.h5")
     with pytest.raises(PldaError, match=r"plda: no HDF5 file"):
         read(files[0], files[0])
+    with pytest.raises(PldaError, match=r"none\.npz: no NumPy archive that can be read"):
+        read_npz(tmp_path / "none.npz", files[1])
+    np.save(tmp_path / "one.npy", MEAN)
+    with pytest.raises(PldaError, match=r"one\.npy: no NumPy archive that can be read"):
+        read_npz(tmp_path / "one.npy", files[1])
+
+
+def npz(folder: Path, **arrays: Array) -> tuple[Path, Path]:
+    """As pyannote publishes them."""
+    given = {"mu": MEAN, "tr": DIAGONAL, "psi": BETWEEN} | arrays
+    np.savez(folder / "plda.npz", **{name: given[name] for name in ("mu", "tr", "psi")})
+    moved = {"mean1": RNG.normal(size=5), "mean2": RNG.normal(size=3), "lda": RNG.normal(size=(5, 3))} | arrays
+    np.savez(folder / "xvec_transform.npz", **{name: moved[name] for name in ("mean1", "mean2", "lda")})
+    return folder / "plda.npz", folder / "xvec_transform.npz"
+
+
+def test_pyannotes_files_give_the_features_that_its_pipeline_clusters(tmp_path: Path) -> None:
+    files = npz(tmp_path)
+    found: Plda = read_npz(*files)
+    vectors = RNG.normal(size=(7, 5))
+    with np.load(files[1]) as moved:
+        mean1, mean2, lda = (moved[name] for name in ("mean1", "mean2", "lda"))
+    longer = np.sqrt(5) * (vectors - mean1) / np.linalg.norm(vectors - mean1, axis=1, keepdims=True) @ lda - mean2
+    theirs = np.sqrt(3) * longer / np.linalg.norm(longer, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.directions(vectors), theirs / np.sqrt(3))
+    np.testing.assert_allclose(found.features(found.directions(vectors)), (theirs - MEAN) @ DIAGONAL.T)
+    assert np.array_equal(found.between, BETWEEN)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"tr": DIAGONAL[:2]}, "mu, tr and psi do not fit"),
+        ({"psi": -BETWEEN}, "psi is not above 0"),
+        ({"mu": np.array([None])}, "no NumPy archive that can be read .ValueError: Object arrays cannot be loaded"),
+        ({"mean1": np.ones((5, 1))}, "no array of 1 dimension named mean1"),
+    ],
+)
+def test_pyannotes_files_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Array], said: str) -> None:
+    with pytest.raises(PldaError, match=said) as refused:
+        read_npz(*npz(tmp_path, **arrays))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 no archive", b"\x93NUMPY"])
+def test_an_archive_of_numpy_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    files = npz(tmp_path)
+    files[0].write_bytes(content)
+    with pytest.raises(PldaError, match=r"plda\.npz: no NumPy archive that can be read"):
+        read_npz(*files)
 
 
 def test_an_archive_gives_its_vectors_by_key() -> None:
