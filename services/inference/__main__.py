@@ -7,8 +7,8 @@ import sys
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from services.emotion.bundle import Bundle, load_bundle
 from services.emotion.manifest import BundleError
+from services.inference.served import open_bundle
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
 from streams.discreet import discreet
@@ -23,23 +23,19 @@ def main() -> None:
     discreet()
     try:
         settings = InferenceSettings.read(os.environ)
-        bundle = permitted(load_bundle(settings.bundle, settings.device), settings)
+        bundle = open_bundle(settings)
     except (SettingsError, BundleError) as error:
         sys.exit(str(error))
     server = InferenceServer(bundle, settings, Metrics(CollectorRegistry()))
     log.info("serving a bundle", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
-    web.run_app(server.app(), host=settings.host, port=settings.port, access_log=None, print=None)
-
-
-def permitted(bundle: Bundle, settings: InferenceSettings) -> Bundle:
-    """The bundle, unless it is for demonstrations and no setting names it."""
-    if bundle.manifest.limits.demo_only and not settings.allow_demo_bundle:
-        raise BundleError(
-            f"{settings.bundle}: bundle {bundle.manifest.name!r} is for demonstrations only and must not score real"
-            " customers; serve your own with UNDERTONE_INFERENCE_BUNDLE, or, to see the wiring, set"
-            " UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"
-        )
-    return bundle
+    web.run_app(
+        server.app(),
+        host=settings.host,
+        port=settings.port,
+        access_log=None,
+        print=None,
+        handler_cancellation=True,  # a request whose client has gone is not judged
+    )
 
 
 if __name__ == "__main__":

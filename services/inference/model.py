@@ -8,8 +8,17 @@ import soxr
 from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import NO_CLASS, Judgements, judge, outcome_of
-from services.inference.oip import Ints, Reply, RequestError, Tensor, read_request, tensor_metadata, write_reply
+from services.emotion.model import NO_CLASS, Judgements, outcome_of
+from services.inference.oip import (
+    InferRequest,
+    Ints,
+    Reply,
+    RequestError,
+    Tensor,
+    read_request,
+    tensor_metadata,
+    write_reply,
+)
 
 VERSION = "1"  #: the only one: a bundle's identity is its sha256
 PLATFORM = "undertone_bundle"
@@ -53,17 +62,25 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def infer(bundle: Bundle, body: bytes, header_length: int | None, *, max_windows: int) -> tuple[Reply, Judgements]:
-    """Judge a request's windows. RequestError where it does not follow the protocol or the model's inputs."""
+def read(
+    bundle: Bundle, body: bytes, header_length: int | None, max_windows: int
+) -> tuple[InferRequest, list[NDArray[np.float32]]]:
+    """A request, and its windows as the bundle judges them.
+
+    RequestError where it does not follow the protocol or the model's inputs.
+    """
     request = read_request(body, header_length, INPUTS)
-    windows = _windows(request.tensors, bundle.manifest.rate, max_windows)
-    judged = judge(bundle, windows)
+    return request, _windows(request.tensors, bundle.manifest.rate, max_windows)
+
+
+def reply(bundle: Bundle, judged: Judgements, request: InferRequest) -> Reply:
+    """What is answered to a request whose windows were judged."""
     model = {
         "model_name": bundle.manifest.name,
         "model_version": VERSION,
         "parameters": {"bundle_sha256": bundle.sha256},
     }
-    return write_reply(model, _outputs(bundle, judged), request), judged
+    return write_reply(model, _outputs(bundle, judged), request)
 
 
 def _outputs(bundle: Bundle, judged: Judgements) -> dict[str, Tensor]:

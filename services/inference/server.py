@@ -3,35 +3,40 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 from aiohttp import web
+from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.emotion.bundle import Bundle
+from services.emotion.manifest import BundleError
 from services.emotion.model import Judgements, judge
-from services.inference.model import VERSION, infer, metadata
+from services.inference.batching import Batching, Judge, LateError
+from services.inference.model import VERSION, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
 from services.inference.pulse import Pulse
+from services.inference.served import open_bundle, warm_up
 from services.inference.settings import InferenceSettings
 from streams.metrics import Metrics
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-EXTENSIONS = ["binary_tensor_data", "model_repository(index)"]
+EXTENSIONS = ["binary_tensor_data", "model_repository(index)", "model_repository(load)"]
 RETRY_AFTER_S = 1
 
 log = logging.getLogger(__name__)
 
 
 class InferenceServer:
-    """One bundle served. Requests are judged in threads; what they hold in memory together is bounded."""
+    """One bundle served. Requests are judged in batches; what they hold in memory together is bounded."""
 
     def __init__(
         self,
@@ -40,12 +45,14 @@ class InferenceServer:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bundle = bundle
-        self._settings = settings
         self._metrics = metrics
+        self._served = self._serve(bundle)
+        self._settings = settings
         self._pulse = Pulse(settings.liveness, clock)
         self._held = 0  # bytes of the requests that are read, wait or are judged
         self._threads = ThreadPoolExecutor(settings.threads, "judge")
+        self._codec = ThreadPoolExecutor(1, "codec")  # a request is read while a batch is judged
+        self._batching = Batching(self._threads, settings.threads, seconds=settings.batch_s, wait_s=settings.wait_s)
 
     def app(self) -> web.Application:
         """The aiohttp application; its start-up warms the model up."""
@@ -60,16 +67,21 @@ class InferenceServer:
         app.router.add_get("/v2/health/live", self._live)
         app.router.add_get("/v2/health/ready", self._ready)
         app.router.add_post("/v2/repository/index", self._index)
+        app.router.add_post("/v2/repository/models/{name}/load", self._load)
         app.router.add_get("/metrics", self._exposition)
         return app
 
     async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
-        await self._in_thread(warm_up, self._bundle)  # nothing listens before: a cold service is not ready
+        with self._pulse.working():
+            await _in(
+                self._threads, warm_up, self._served.bundle
+            )  # nothing listens before: a cold service is not ready
         self._pulse.look()
         beating = asyncio.create_task(self._pulse.run())
         yield
         beating.cancel()
         self._threads.shutdown()
+        self._codec.shutdown()
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -94,15 +106,29 @@ class InferenceServer:
         return _json({**beside, question: live}, status=200 if live else 503)
 
     async def _index(self, _request: web.Request) -> web.Response:
-        return _json([{"name": self._bundle.manifest.name, "version": VERSION, "state": "READY", "reason": ""}])
+        name = self._served.bundle.manifest.name
+        return _json([{"name": name, "version": VERSION, "state": "READY", "reason": ""}])
+
+    async def _load(self, request: web.Request) -> web.Response:
+        """Serve the bundle that lies in the folder by now. Where it cannot be, the one before it serves on.
+
+        Requests that have come already are answered by the bundle that they came to.
+        """
+        wanted = request.match_info["name"]
+        try:
+            bundle = await asyncio.to_thread(_ready, self._settings, wanted)
+        except BundleError as error:
+            log.error("a bundle was not taken; the one before it serves on", extra={"reason": str(error)})  # noqa: TRY400
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self._served = self._serve(bundle)
+        log.info("serving another bundle", extra={"bundle": wanted, "sha256": bundle.sha256})
+        return _json({})
 
     async def _model(self, request: web.Request) -> web.Response:
-        self._check_model(request)
-        return _json(metadata(self._bundle))
+        return _json(metadata(self._asked(request).bundle))
 
     async def _model_ready(self, request: web.Request) -> web.Response:
-        self._check_model(request)
-        return self._health("ready", name=self._bundle.manifest.name)
+        return self._health("ready", name=self._asked(request).bundle.manifest.name)
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         self._metrics.set("queued_bytes", self._held)
@@ -112,20 +138,36 @@ class InferenceServer:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _infer(self, request: web.Request) -> web.Response:
-        self._check_model(request)
+        served = self._asked(request)
         size = self._admit(request)
         self._held += size
         try:
             body = await self._body(request)
-            reply, judged = await self._in_thread(self._judge, body, _header_length(request))
+            with self._pulse.working():
+                return _binary(await self._answered(served, body, _header_length(request)))
         finally:
             self._held -= size
-        self._metrics.observe("inference_batch_windows", len(judged.reasons))
-        return _binary(reply)
 
-    def _judge(self, body: bytes, header_length: int | None) -> tuple[Reply, Judgements]:
-        with self._metrics.timed("model_seconds"):
-            return infer(self._bundle, body, header_length, max_windows=self._settings.max_windows)
+    async def _answered(self, served: "_Served", body: bytes, header_length: int | None) -> Reply:
+        limit = self._settings.max_windows
+        request, windows = await _in(self._codec, read, served.bundle, body, header_length, limit)
+        seconds = sum(map(len, windows)) / served.bundle.manifest.rate
+        try:
+            judged = await self._batching.judged(served.judge, windows, seconds)
+        except LateError as error:
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            text = "the request waited too long for its turn; try again later"
+            raise web.HTTPServiceUnavailable(text=text, headers=headers) from error
+        return await _in(self._codec, reply, served.bundle, judged, request)
+
+    def _serve(self, bundle: Bundle) -> "_Served":
+        def timed(windows: Sequence[NDArray[np.float32]]) -> Judgements:
+            with self._metrics.timed("model_seconds"):
+                judged = judge(bundle, windows)
+            self._metrics.observe("inference_batch_windows", len(windows))
+            return judged
+
+        return _Served(bundle, timed)
 
     def _admit(self, request: web.Request) -> int:
         """The bytes that the request will hold; 413 or 429 where there is no room for them."""
@@ -149,21 +191,33 @@ class InferenceServer:
         except TimeoutError as error:
             raise web.HTTPRequestTimeout(text="the request's body did not arrive in time") from error
 
-    def _check_model(self, request: web.Request) -> None:
-        name, asked = self._bundle.manifest.name, request.match_info.get("version", VERSION)
+    def _asked(self, request: web.Request) -> "_Served":
+        """What is served, if that is what the request names."""
+        name, asked = self._served.bundle.manifest.name, request.match_info.get("version", VERSION)
         if request.match_info["name"] != name or asked != VERSION:
             raise web.HTTPNotFound(text=f"there is model {name}, version {VERSION}, and no other")
-
-    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        with self._pulse.working():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        return self._served
 
 
-def warm_up(bundle: Bundle) -> None:
-    """Judge one window that is voiced enough to run every step, so that the first caller does not pay for it."""
-    rate = bundle.manifest.rate
-    phase = np.arange(3 * rate, dtype=np.float32) * np.float32(2 * np.pi * 140 / rate)
-    judge(bundle, [(0.1 * np.sin(phase) + 0.05 * np.sin(2 * phase)).astype(np.float32)])
+@dataclass(frozen=True, slots=True)
+class _Served:
+    bundle: Bundle
+    judge: Judge
+
+
+def _ready(settings: InferenceSettings, wanted: str) -> Bundle:
+    """The bundle in the folder, warm. BundleError where it cannot be used, or has another name."""
+    bundle = open_bundle(settings)
+    if bundle.manifest.name != wanted:
+        raise BundleError(
+            f"{settings.bundle}: holds bundle {bundle.manifest.name!r}; load that one, or copy {wanted!r}"
+        )
+    warm_up(bundle)
+    return bundle
+
+
+async def _in(threads: Executor, work: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work, *args)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

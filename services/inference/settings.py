@@ -33,7 +33,11 @@ class InferenceSettings(FromEnvironment):
     max_windows: int = Field(default=1024, ge=1)
     """Requests with more windows are refused with 400."""
     threads: int = Field(default=1, ge=1)
-    """Requests judged at the same time, one core each."""
+    """Batches judged at the same time, one core each."""
+    batch_s: float = Field(default=300.0, gt=0)
+    """Seconds of audio judged together at most; a request with more is judged alone."""
+    wait_s: float = Field(default=30.0, gt=0)
+    """A request that has not had its turn by then is answered with 503: its client has gone, or should come again."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """A client that has not sent its whole request by then is turned away with 408."""
     liveness: Path | None = None

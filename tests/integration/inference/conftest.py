@@ -45,10 +45,10 @@ def serving() -> Serving:
 
 @asynccontextmanager
 async def _serving(
-    bundle: Bundle, port: int = 0, *middlewares: Middleware, **more: Path | int
+    served: Bundle, port: int = 0, *middlewares: Middleware, **more: Path | float
 ) -> AsyncIterator[TestServer]:
     settings = InferenceSettings(allow_demo_bundle=True, **more)
-    app = InferenceServer(bundle, settings, Metrics(CollectorRegistry())).app()
+    app = InferenceServer(served, settings, Metrics(CollectorRegistry())).app()
     app.middlewares.extend(middlewares)
     async with TestServer(app, port=port) as server:
         yield server

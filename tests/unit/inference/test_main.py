@@ -1,18 +1,16 @@
 import pytest
 from pydantic import ValidationError
 
-from services.emotion.bundle import DEMO, load_bundle
 from services.emotion.manifest import BundleError
-from services.inference.__main__ import permitted
+from services.inference.served import open_bundle
 from services.inference.settings import InferenceSettings
 from streams.settings import SettingsError
 
 
-def test_the_demo_bundle_is_refused_unless_a_setting_names_it() -> None:
-    demo = load_bundle(DEMO)
+def test_the_demo_bundle_is_refused_unless_a_setting_allows_it() -> None:
     with pytest.raises(BundleError, match=r"must not score real customers.*UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"):
-        permitted(demo, InferenceSettings())
-    assert permitted(demo, InferenceSettings(allow_demo_bundle=True)) is demo
+        open_bundle(InferenceSettings())
+    assert open_bundle(InferenceSettings(allow_demo_bundle=True)).manifest.name == "demo"
 
 
 def test_a_queue_that_cannot_hold_the_largest_request_is_refused() -> None:

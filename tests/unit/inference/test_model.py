@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.emotion.bundle import DEMO, Bundle, load_bundle
-from services.inference.model import infer, metadata
+from services.emotion.model import judge
+from services.inference.model import metadata, read, reply
 from services.inference.oip import RequestError
 
 
@@ -32,8 +33,9 @@ def asked(bundle: Bundle, windows: list[list[int]], *, hertz: int = 8000, **chan
     inputs = [
         {"name": name, "datatype": datatypes[name], "shape": [len(data)], "data": data} for name, data in values.items()
     ]
-    reply, _ = infer(bundle, json.dumps({"inputs": inputs}).encode(), None, max_windows=3)
-    return {out["name"]: out["data"] for out in json.loads(reply.body)["outputs"]}
+    asked, heard = read(bundle, json.dumps({"inputs": inputs}).encode(), None, max_windows=3)
+    answer = reply(bundle, judge(bundle, heard), asked)
+    return {out["name"]: out["data"] for out in json.loads(answer.body)["outputs"]}
 
 
 def test_metadata_names_the_classes_in_the_order_of_the_columns(demo: Bundle) -> None:
