@@ -16,6 +16,7 @@ import latency
 import memory
 import restart
 import segment
+import soak
 import training
 import withdrawal
 from results import Measure, keep, progress
@@ -34,6 +35,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "withdrawal": withdrawal.measure,
     "training": training.measure,
     "diarization": diarization.measure,
+    "soak": soak.measure,
 }
 
 

@@ -10,13 +10,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from services.emotion.model import Judgements
+from services.inference.model import Sent
 
-Array = NDArray[np.float32]
-Judge = Callable[[Sequence[Array]], Judgements]
+Judge = Callable[[Sequence[Sent]], Judgements]
 
 
 class LateError(Exception):
@@ -26,10 +23,13 @@ class LateError(Exception):
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     judge: Judge
-    windows: Sequence[Array] = field(repr=False)
-    seconds: float
+    windows: Sequence[Sent] = field(repr=False)
     deadline: float
     judged: asyncio.Future[Judgements]
+
+    @property
+    def seconds(self) -> float:
+        return sum(window.seconds for window in self.windows)
 
 
 class Batching:
@@ -41,13 +41,13 @@ class Batching:
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def judged(self, judge: Judge, windows: Sequence[Array], seconds: float) -> Judgements:
-        """What `judge` says of these windows, of so many seconds, given to it together with those of others.
+    async def judged(self, judge: Judge, windows: Sequence[Sent]) -> Judgements:
+        """What `judge` says of these windows, given to it together with those of others.
 
         Raises LateError after `wait_s` without a turn, else what judging the batch raised.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(judge, windows, seconds, loop.time() + self._wait_s, loop.create_future())
+        waiting = _Waiting(judge, windows, loop.time() + self._wait_s, loop.create_future())
         self._queue.append(waiting)
         self._start()
         return await waiting.judged

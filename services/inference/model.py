@@ -1,14 +1,15 @@
 """A bundle behind the protocol: what it says of itself, and a request's bytes to a reply's."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import NO_CLASS, Judgements, outcome_of
+from services.emotion.model import NO_CLASS, Judgements, judge, outcome_of
 from services.inference.oip import (
     InferRequest,
     Ints,
@@ -62,15 +63,27 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def read(
-    bundle: Bundle, body: bytes, header_length: int | None, max_windows: int
-) -> tuple[InferRequest, list[NDArray[np.float32]]]:
-    """A request, and its windows as the bundle judges them.
+class Sent(NamedTuple):
+    """A window as it was sent: while it waits it takes up no more than its request did."""
 
-    RequestError where it does not follow the protocol or the model's inputs.
-    """
+    samples: Ints  #: (n,), full scale 32768
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate
+
+
+def read(body: bytes, header_length: int | None, max_windows: int) -> tuple[InferRequest, list[Sent]]:
+    """A request and its windows. RequestError where it does not follow the protocol or the model's inputs."""
     request = read_request(body, header_length, INPUTS)
-    return request, _windows(request.tensors, bundle.manifest.rate, max_windows)
+    return request, _windows(request.tensors, max_windows)
+
+
+def heard(bundle: Bundle, windows: Sequence[Sent]) -> Judgements:
+    """What the bundle says of windows as they were sent."""
+    return judge(bundle, [_resampled(window, bundle.manifest.rate) for window in windows])
 
 
 def reply(bundle: Bundle, judged: Judgements, request: InferRequest) -> Reply:
@@ -98,8 +111,7 @@ def _named(bundle: Bundle, head: str, rows: NDArray[np.int64]) -> list[str]:
     return [names[row] if row != NO_CLASS else "" for row in rows]
 
 
-def _windows(tensors: Mapping[str, Ints], rate: int, max_windows: int) -> list[NDArray[np.float32]]:
-    """The windows of a request at the bundle's rate, full scale 1."""
+def _windows(tensors: Mapping[str, Ints], max_windows: int) -> list[Sent]:
     samples, lengths, given = tensors["samples"], tensors["lengths"], _rate(tensors["rate"])
     if not 1 <= len(lengths) <= max_windows:
         raise RequestError(f"input lengths: 1 to {max_windows} windows a request")
@@ -107,8 +119,8 @@ def _windows(tensors: Mapping[str, Ints], rate: int, max_windows: int) -> list[N
         raise RequestError(f"input lengths: every window needs 1 sample to {MAX_SECONDS} s")
     if int(lengths.sum(dtype=np.int64)) != len(samples):
         raise RequestError("input lengths: their sum must be the number of samples")
-    scaled = samples.astype(np.float32) / np.float32(32768)
-    return [_resampled(window, given, rate) for window in np.split(scaled, np.cumsum(lengths)[:-1])]
+    ends = accumulate(lengths.tolist(), initial=0)
+    return [Sent(samples[start:end], given) for start, end in pairwise(ends)]
 
 
 def _rate(tensor: Sequence[int] | Ints) -> int:
@@ -118,8 +130,7 @@ def _rate(tensor: Sequence[int] | Ints) -> int:
     return int(tensor[0])
 
 
-def _resampled(window: NDArray[np.float32], given: int, rate: int) -> NDArray[np.float32]:
-    if given == rate:
-        return window
-    resampled: NDArray[np.float32] = soxr.resample(window, given, rate)
-    return resampled
+def _resampled(window: Sent, rate: int) -> NDArray[np.float32]:
+    """At the bundle's rate, full scale 1."""
+    scaled = window.samples.astype(np.float32) / np.float32(32768)
+    return scaled if window.rate == rate else soxr.resample(scaled, window.rate, rate)

@@ -10,16 +10,14 @@ from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
-import numpy as np
 from aiohttp import web
-from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.emotion.bundle import Bundle
 from services.emotion.manifest import BundleError
-from services.emotion.model import Judgements, judge
+from services.emotion.model import Judgements
 from services.inference.batching import Batching, Judge, LateError
-from services.inference.model import VERSION, metadata, read, reply
+from services.inference.model import VERSION, Sent, heard, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
 from services.inference.pulse import Pulse
 from services.inference.served import open_bundle, warm_up
@@ -150,10 +148,9 @@ class InferenceServer:
 
     async def _answered(self, served: "_Served", body: bytes, header_length: int | None) -> Reply:
         limit = self._settings.max_windows
-        request, windows = await _in(self._codec, read, served.bundle, body, header_length, limit)
-        seconds = sum(map(len, windows)) / served.bundle.manifest.rate
+        request, windows = await _in(self._codec, read, body, header_length, limit)
         try:
-            judged = await self._batching.judged(served.judge, windows, seconds)
+            judged = await self._batching.judged(served.judge, windows)
         except LateError as error:
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             text = "the request waited too long for its turn; try again later"
@@ -161,9 +158,9 @@ class InferenceServer:
         return await _in(self._codec, reply, served.bundle, judged, request)
 
     def _serve(self, bundle: Bundle) -> "_Served":
-        def timed(windows: Sequence[NDArray[np.float32]]) -> Judgements:
+        def timed(windows: Sequence[Sent]) -> Judgements:
             with self._metrics.timed("model_seconds"):
-                judged = judge(bundle, windows)
+                judged = heard(bundle, windows)
             self._metrics.observe("inference_batch_windows", len(windows))
             return judged
 

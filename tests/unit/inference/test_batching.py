@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from services.emotion.model import Judgements
 from services.inference.batching import Batching, LateError
-
-Array = NDArray[np.float32]
+from services.inference.model import Sent
 
 
 class Judge:
@@ -26,10 +24,10 @@ class Judge:
         self.began = Event()
         self.fails = False
 
-    def __call__(self, windows: Sequence[Array]) -> Judgements:
+    def __call__(self, windows: Sequence[Sent]) -> Judgements:
         self.began.set()
         assert self.free.wait(10)
-        lengths = [len(window) for window in windows]
+        lengths = [len(window.samples) for window in windows]
         self.batches.append(lengths)
         if self.fails:
             raise MemoryError
@@ -48,8 +46,9 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def windows(*lengths: int) -> list[Array]:
-    return [np.zeros(length, np.float32) for length in lengths]
+def windows(*lengths: int) -> list[Sent]:
+    """Of so many seconds each."""
+    return [Sent(np.zeros(length, np.int16), 1) for length in lengths]
 
 
 def said(judged: Judgements) -> list[int]:
@@ -61,9 +60,7 @@ async def _asked(
     batching: Batching, judge: Judge, requests: Sequence[Sequence[int]], meanwhile: Callable[[], None] = lambda: None
 ) -> list[asyncio.Task[Judgements]]:
     """The requests, all there before the first of them is judged."""
-    tasks = [
-        asyncio.create_task(batching.judged(judge, windows(*lengths), float(sum(lengths)))) for lengths in requests
-    ]
+    tasks = [asyncio.create_task(batching.judged(judge, windows(*lengths))) for lengths in requests]
     await asyncio.to_thread(judge.began.wait, 10)
     meanwhile()
     judge.free.set()
@@ -97,7 +94,7 @@ async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
     judge.free.set()
 
     with pytest.raises(LateError):
-        await batching.judged(judge, windows(1), 1)
+        await batching.judged(judge, windows(1))
 
     assert judge.batches == []
 
@@ -105,7 +102,7 @@ async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
 async def test_a_request_whose_client_has_gone_is_not_judged(judge: Judge, threads: ThreadPoolExecutor) -> None:
     batching = Batching(threads, 1, seconds=10, wait_s=60)
 
-    first, gone, last = [asyncio.create_task(batching.judged(judge, windows(n), n)) for n in (1, 2, 3)]
+    first, gone, last = [asyncio.create_task(batching.judged(judge, windows(n))) for n in (1, 2, 3)]
     await asyncio.to_thread(judge.began.wait, 10)
     gone.cancel()
     await asyncio.sleep(0)
@@ -119,7 +116,7 @@ async def test_windows_for_another_bundle_are_another_batch(judge: Judge, thread
     batching, other = Batching(threads, 1, seconds=100, wait_s=60), Judge()
     other.free.set()
     tasks = [
-        asyncio.create_task(batching.judged(by, windows(length), length))
+        asyncio.create_task(batching.judged(by, windows(length)))
         for by, length in ((judge, 1), (judge, 2), (other, 3), (judge, 4))
     ]
     await asyncio.to_thread(judge.began.wait, 10)
@@ -142,7 +139,7 @@ async def test_a_batch_that_fails_fails_for_all_who_wait_for_it_and_the_next_is_
     assert all(isinstance(task.exception(), MemoryError) for task in tasks)
 
     judge.fails = False
-    assert said(await batching.judged(judge, windows(9), 9)) == [9]
+    assert said(await batching.judged(judge, windows(9))) == [9]
 
 
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=4), min_size=1, max_size=12), st.integers(1, 3))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from services.emotion.bundle import DEMO, Bundle, load_bundle
-from services.emotion.model import judge
-from services.inference.model import metadata, read, reply
+from services.inference.model import heard, metadata, read, reply
 from services.inference.oip import RequestError
 
 
@@ -33,8 +32,8 @@ def asked(bundle: Bundle, windows: list[list[int]], *, hertz: int = 8000, **chan
     inputs = [
         {"name": name, "datatype": datatypes[name], "shape": [len(data)], "data": data} for name, data in values.items()
     ]
-    asked, heard = read(bundle, json.dumps({"inputs": inputs}).encode(), None, max_windows=3)
-    answer = reply(bundle, judge(bundle, heard), asked)
+    asked, sent = read(json.dumps({"inputs": inputs}).encode(), None, max_windows=3)
+    answer = reply(bundle, heard(bundle, sent), asked)
     return {out["name"]: out["data"] for out in json.loads(answer.body)["outputs"]}
 
 
