@@ -1,10 +1,13 @@
-"""A trained model as deployed: a folder with `bundle.json` (what it is) and `heads.safetensors` (its arrays)."""
+"""A trained model as deployed: a folder with `bundle.json` (what it is) and its arrays in `heads.safetensors`.
+
+Where networks judge they are in `networks.safetensors`, and the arrays are what a window's distance is told by.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -13,10 +16,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from services.emotion.abstention import Reference
-from services.emotion.features.feature import Feature, FeatureError
+from services.emotion.features.feature import Feature, FeatureError, has_frames
 from services.emotion.features.registry import open_feature
 from services.emotion.heads import FAR, Fast, Heads, fast
-from services.emotion.manifest import MANIFEST, WEIGHTS, BundleError, Described, Manifest, load_manifest, read
+from services.emotion.manifest import MANIFEST, NETWORKS, WEIGHTS, BundleError, Kind, Manifest, Networked, load_manifest
+from services.emotion.publish import content, publish
+
+if TYPE_CHECKING:
+    from services.emotion.networks import Networks  # needs torch, which bundles of machines do without
 
 DEMO = Path(__file__).parent / "bundles" / "demo"
 _DTYPES = {
@@ -33,56 +40,84 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded bundle; `sha256` is the digest of its two files."""
+    """A loaded bundle; `sha256` is the digest of its files."""
 
     manifest: Manifest
     feature: Feature = field(repr=False)
-    fast: Fast = field(repr=False)
+    judges: "Fast | Networks" = field(repr=False)
     reference: Reference = field(repr=False)
     sha256: str
 
     @property
-    def heads(self) -> Heads:
-        """The machines."""
-        return self.fast.heads
+    def heads(self) -> "Heads | Networks":
+        """The machines, or the networks, as they are saved."""
+        return self.judges.heads if isinstance(self.judges, Fast) else self.judges
 
 
-def save_bundle(folder: Path, manifest: Manifest, heads: Heads, reference: Reference, device: str = "cpu") -> Bundle:
-    """Write both files into `folder`; `weights_sha256` and `distance` of the manifest are filled in here."""
-    given = {
+def save_bundle(
+    folder: Path, manifest: Manifest, heads: "Heads | Networks", reference: Reference, device: str = "cpu"
+) -> Bundle:
+    """Make this the bundle in `folder`, where it replaces another in one step (see `publish`). BundleError.
+
+    The digests, `networks` and the distance's limit of the manifest are filled in here.
+    """
+    files = {WEIGHTS: _packed(heads, reference)}
+    networked = None
+    if not isinstance(heads, Heads):
+        from services.emotion.networks import save_networks  # noqa: PLC0415 - needs torch
+
+        files[NETWORKS] = save_networks(heads.by_head)
+        kind = next(iter(heads.by_head.values())).shape.kind
+        networked = Networked(kind, sha256(files[NETWORKS]).hexdigest())
+    manifest = msgspec.structs.replace(
+        manifest,
+        distance=msgspec.structs.replace(manifest.distance, limit=reference.limit),
+        weights_sha256=sha256(files[WEIGHTS]).hexdigest(),
+        networks=networked,
+    )
+    publish(folder, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n", files)
+    return load_bundle(folder, device)
+
+
+def _packed(heads: "Heads | Networks", reference: Reference) -> bytes:
+    given: dict[str, object] = {
         "mean": heads.mean,
         "scale": heads.scale,
         "reference": reference.points,
         "groups": reference.groups,
-        "support": _places(heads.support, _clipped(reference.points)),
-        "dual": heads.dual,
-        "intercept": heads.intercept,
-        "gamma": heads.gamma,
     }
-    weights = save({name: np.atleast_1d(np.asarray(given[name], dtype)) for name, dtype in _DTYPES.items()})
-    distance = msgspec.structs.replace(manifest.distance, limit=reference.limit)
-    manifest = msgspec.structs.replace(manifest, distance=distance, weights_sha256=sha256(weights).hexdigest())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(weights)
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    return load_bundle(folder, device)
+    if isinstance(heads, Heads):
+        given |= {
+            "support": _places(heads.support, _clipped(reference.points)),
+            "dual": heads.dual,
+            "intercept": heads.intercept,
+            "gamma": heads.gamma,
+        }
+    return save({name: np.atleast_1d(np.asarray(array, _DTYPES[name])) for name, array in given.items()})
 
 
 def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
-    """Read and check a bundle, and open its feature on the device, as torch calls it.
+    """Read and check a bundle, and open its feature and networks on the device, as torch calls it.
 
     BundleError where a file is missing, damaged or of another version.
     """
-    (manifest, text), weights = load_manifest(folder), read(folder / WEIGHTS)
-    if sha256(weights).hexdigest() != manifest.weights_sha256:
-        raise BundleError(f"{folder / WEIGHTS}: its sha256 is not the one that {MANIFEST} names; copy both files again")
-    feature = _feature(folder / MANIFEST, manifest.feature, device)
+    manifest, text = load_manifest(folder)
+    weights = content(folder / WEIGHTS, manifest.weights_sha256)
+    networks = b"" if manifest.networks is None else content(folder / NETWORKS, manifest.networks.sha256)
+    feature = _feature(folder / MANIFEST, manifest, device)
     arrays = _arrays(folder / WEIGHTS, weights, manifest, feature.values)
+    judges: Fast | Networks
+    if manifest.networks is None:
+        judges = fast(_heads(arrays, manifest))
+    else:
+        kind, path = manifest.networks.kind, folder / NETWORKS
+        judges = _networks(path, networks, arrays, kind=kind, manifest=manifest, feature=feature, device=device)
     reference = Reference(arrays["reference"], arrays["groups"], manifest.distance.limit)
-    return Bundle(manifest, feature, fast(_heads(arrays, manifest)), reference, sha256(text + weights).hexdigest())
+    return Bundle(manifest, feature, judges, reference, sha256(text + weights + networks).hexdigest())
 
 
-def _feature(path: Path, wanted: Described, device: str) -> Feature:
+def _feature(path: Path, manifest: Manifest, device: str) -> Feature:
+    wanted = manifest.feature
     try:
         feature = open_feature(wanted.name, wanted.models, device)
     except FeatureError as error:
@@ -94,6 +129,8 @@ def _feature(path: Path, wanted: Described, device: str) -> Feature:
         )
     if not 0 <= wanted.layer < feature.layers:
         raise BundleError(f"{path}: feature {wanted.name} has {feature.layers} layer(s), no layer {wanted.layer}")
+    if manifest.networks is not None and not has_frames(feature):
+        raise BundleError(f"{path}: networks hear frames, and feature {wanted.name} has none; train it again")
     return feature
 
 
@@ -104,16 +141,14 @@ def _arrays(path: Path, weights: bytes, manifest: Manifest, values: int) -> dict
         raise BundleError(f"{path}: {error}") from error
     columns, rows = sum(map(len, manifest.scheme.heads.values())), manifest.training.windows
     vectors = len(arrays["support"]) if "support" in arrays and arrays["support"].ndim else 0
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "mean": (values,),
         "scale": (values,),
         "reference": (rows, values),
         "groups": (rows,),
-        "support": (vectors,),
-        "dual": (vectors, columns),
-        "intercept": (columns,),
-        "gamma": (1,),
     }
+    if manifest.networks is None:
+        shapes |= {"support": (vectors,), "dual": (vectors, columns), "intercept": (columns,), "gamma": (1,)}
     for name, shape in shapes.items():
         _check_array(path, name, arrays.get(name), shape)
     _check_values(path, arrays, rows, len(manifest.training.conversations))
@@ -129,10 +164,10 @@ def _check_array(path: Path, name: str, array: NDArray[Any] | None, shape: tuple
 
 
 def _check_values(path: Path, arrays: Mapping[str, NDArray[Any]], rows: int, groups: int) -> None:
-    if not all((arrays[name] > 0).all() for name in ("scale", "gamma")):
+    if not all((arrays[name] > 0).all() for name in ("scale", "gamma") if name in arrays):
         raise BundleError(f"{path}: scale and gamma must be positive")
     for name, limit in (("support", rows), ("groups", groups)):
-        if not ((arrays[name] >= 0) & (arrays[name] < limit)).all():
+        if name in arrays and not ((arrays[name] >= 0) & (arrays[name] < limit)).all():
             raise BundleError(f"{path}: array {name!r} must lie from 0 to {limit - 1}")
 
 
@@ -144,6 +179,37 @@ def _heads(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Heads:
         gamma=float(arrays["gamma"].astype(np.float64)[0]),
         **{name: arrays[name].astype(np.float64) for name in ("mean", "scale", "dual", "intercept")},
     )
+
+
+def _networks(
+    path: Path,
+    found: bytes,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    kind: Kind,
+    manifest: Manifest,
+    feature: Feature,
+    device: str,
+) -> "Networks":
+    """The networks, in the order of the scheme's heads, where they are what manifest and feature ask for."""
+    from services.emotion.networks import NetworkError, Networks, Shape, load_networks  # noqa: PLC0415 - needs torch
+
+    try:
+        networks = load_networks(path, found)
+    except NetworkError as error:
+        raise BundleError(str(error)) from error
+    heads = manifest.scheme.heads
+    if networks.keys() != heads.keys():
+        raise BundleError(f"{path}: has heads {', '.join(networks)}, {MANIFEST} {', '.join(heads)}; train it again")
+    for head, classes in heads.items():
+        shape, wanted = networks[head].shape, Shape(kind, feature.layers, feature.values, classes)
+        if shape != wanted:
+            raise BundleError(
+                f"{path}: head {head} is {shape}, {MANIFEST} and feature {feature.name} ask for {wanted};"
+                " train it again"
+            )
+    mean, scale = (arrays[name].astype(np.float64) for name in ("mean", "scale"))
+    return Networks({head: networks[head].to(device) for head in heads}, mean, scale)
 
 
 def _clipped(points: NDArray[np.float32]) -> NDArray[np.float32]:

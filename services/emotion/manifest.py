@@ -13,9 +13,12 @@ from services.emotion.abstention import NEIGHBOURS, PERCENTILE, Band, Limits
 from services.emotion.calibration import Sigmoid
 from services.emotion.features.sources import Model
 from streams.domain import overlap, windows
+from streams.speech.resample import RATES
 
 FORMAT = 2
-MANIFEST, WEIGHTS = "bundle.json", "heads.safetensors"
+MANIFEST, WEIGHTS, NETWORKS = "bundle.json", "heads.safetensors", "networks.safetensors"
+Kind = Literal["sp", "attcp"]  #: of networks: what they pool frames by
+Head = Literal["svm", "dnn-sp", "dnn-attcp"]  #: what judges
 
 
 class BundleError(Exception):
@@ -71,7 +74,14 @@ class Score(_Part, frozen=True):
     high: float
 
 
-class Manifest(_Part, frozen=True):
+class Networked(_Part, frozen=True):
+    """What judges is networks, in a file of their own."""
+
+    kind: Kind
+    sha256: str  #: of `networks.safetensors`
+
+
+class Manifest(_Part, frozen=True, omit_defaults=True):
     """`bundle.json`."""
 
     format: int
@@ -88,6 +98,14 @@ class Manifest(_Part, frozen=True):
     limits: Limits
     made_with: dict[str, str]  #: library -> version
     weights_sha256: str
+    networks: Networked | None = None  #: None: machines judge, as in every bundle from before there was this field
+
+    @property
+    def head(self) -> Head:
+        """What judges."""
+        if self.networks is None:
+            return "svm"
+        return "dnn-sp" if self.networks.kind == "sp" else "dnn-attcp"
 
     @property
     def uncalibrated(self) -> tuple[str, ...]:
@@ -136,6 +154,12 @@ def check_name(name: str, place: str) -> None:
         raise BundleError(f"{place} must be letters, digits, '.', '_' and '-', 64 at most, a letter or digit first")
 
 
+def check_rate(rate: int, place: str) -> None:
+    """Refuse a rate that no window has: a bundle takes them as calls bring them."""
+    if rate not in RATES:
+        raise BundleError(f"{place} must be {' or '.join(map(str, RATES))} Hz, as windows of calls have, is {rate}")
+
+
 def _check_format(path: Path, text: bytes) -> None:
     """Say 'newer version' before any field of that version is complained about."""
 
@@ -160,10 +184,21 @@ def _check(path: Path, manifest: Manifest) -> None:
             " train it again, or run the version of undertone that trained it"
         )
     check_name(manifest.name, f"{path}: name")
-    if not all(len(set(classes)) == len(classes) >= 2 for classes in manifest.scheme.heads.values()):
-        raise BundleError(f"{path}: every head of scheme {manifest.scheme.name!r} needs two or more different classes")
-    if not manifest.scheme.heads:
-        raise BundleError(f"{path}: scheme {manifest.scheme.name!r} has no heads")
+    check_rate(manifest.rate, f"{path}: rate")
+    if not 0 <= manifest.limits.min_ms <= manifest.limits.max_ms:
+        raise BundleError(f"{path}: limits.min_ms must be 0 or more, and no more than limits.max_ms")
+    _check_scheme(path, manifest.scheme)
+    _check_numbers(path, manifest)
+
+
+def _check_scheme(path: Path, scheme: Scheme) -> None:
+    if not all(len(set(classes)) == len(classes) >= 2 for classes in scheme.heads.values()):
+        raise BundleError(f"{path}: every head of scheme {scheme.name!r} needs two or more different classes")
+    if not scheme.heads:
+        raise BundleError(f"{path}: scheme {scheme.name!r} has no heads")
+
+
+def _check_numbers(path: Path, manifest: Manifest) -> None:
     sizes = {head: len(classes) for head, classes in manifest.scheme.heads.items()}
     if any(len(sigmoids) != sizes.get(head) for head, sigmoids in manifest.calibration.items()):
         raise BundleError(f"{path}: calibration needs a sigmoid for each class of a head of the scheme, and no others")

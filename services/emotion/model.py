@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import soxr
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from services.emotion.abstention import out_of_domain, placed, unfit
 from services.emotion.bundle import Bundle
 from services.emotion.calibration import probabilities, said
-from services.emotion.features.feature import Feature
-from services.emotion.heads import fast_decisions
+from services.emotion.features.feature import Framewise
+from services.emotion.heads import Fast, fast_decisions
 from streams.domain.records import Heads, Outcome
 from streams.domain.unlabelled import Unlabelled
 
 Array = NDArray[np.float32]
+Scores = NDArray[np.float64]
 T = TypeVar("T")
 
 NO_CLASS = -1
@@ -49,6 +50,13 @@ class Judgements:
     probabilities: Mapping[str, Array]  #: head -> (n, classes), of every head that is calibrated
 
 
+class Heard(NamedTuple):
+    """A window as its bundle hears it."""
+
+    vector: Array  #: (values,) of the hidden layer that distances are told by; all that machines go by
+    scores: Scores | None = None  #: (columns,) what networks say of its frames, which are gone by then
+
+
 def outcome_of(reason: Unlabelled | None) -> Outcome:
     """The outcome that goes with a reason."""
     if reason is None:
@@ -58,30 +66,31 @@ def outcome_of(reason: Unlabelled | None) -> Outcome:
 
 def judge(bundle: Bundle, windows: Sequence[Array]) -> Judgements:
     """Judge each window (float32, mono, at the bundle's rate, full scale 1) for itself; neighbours do not matter."""
-    return judge_described(bundle, describe(bundle, windows))
+    return judge_heard(bundle, hear(bundle, windows))
 
 
-def judge_described(bundle: Bundle, described: Sequence[Unlabelled | Array]) -> Judgements:
-    """The same of what `describe` gave, for who needs the vectors too."""
-    layer = bundle.manifest.feature.layer
-    vectors = {at: found[layer] for at, found in enumerate(described) if not isinstance(found, Unlabelled)}
-    judged = _apart(list(vectors), lambda places: _judged(bundle, np.stack([vectors[at] for at in places])))
-    reasons = [found if isinstance(found, Unlabelled) else None for found in described]
-    scores = np.full((len(described), len(bundle.heads.intercept)), np.nan)
-    for at, found in judged.items():
-        reasons[at], scores[at] = (found, np.nan) if isinstance(found, Unlabelled) else found
+def judge_heard(bundle: Bundle, heard: Sequence[Unlabelled | Heard]) -> Judgements:
+    """The same of what `hear` gave, for who needs the vectors too."""
+    found = {at: each for at, each in enumerate(heard) if not isinstance(each, Unlabelled)}
+    judged = _apart(list(found), lambda places: _judged(bundle, [found[at] for at in places]))
+    reasons = [each if isinstance(each, Unlabelled) else None for each in heard]
+    scores = np.full((len(heard), sum(map(len, bundle.manifest.scheme.heads.values()))), np.nan)
+    for at, each in judged.items():
+        reasons[at], scores[at] = (each, np.nan) if isinstance(each, Unlabelled) else each
     return _told(bundle, reasons, scores)
 
 
-def describe(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Array]:
-    """The vectors (layers, values) of each window, or the reason why it has none."""
+def hear(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]:
+    """Each window as the bundle hears it, or the reason why it cannot be judged."""
     known = bundle.manifest
     reasons = _apart(
         range(len(windows)), lambda places: [unfit(windows[at], known.rate, known.limits, known.band) for at in places]
     )
     fit = [at for at, reason in reasons.items() if reason is None]
-    vectors = _apart(fit, lambda places: _vectors([windows[at] for at in places], bundle.feature, known.rate))
-    found = {at: reason for at, reason in reasons.items() if reason is not None} | vectors
+    heard = _apart(
+        fit, lambda places: _heard(bundle, _resampled([windows[at] for at in places], known.rate, bundle.feature.rate))
+    )
+    found = {at: reason for at, reason in reasons.items() if reason is not None} | heard
     return [found[at] for at in range(len(windows))]
 
 
@@ -93,15 +102,33 @@ def names(bundle: Bundle, judged: Judgements, at: int) -> tuple[dict[str, str], 
     return classes, {head: dict(zip(heads[head], row, strict=True)) for head, row in shares.items()}
 
 
-def _vectors(windows: Sequence[Array], feature: Feature, rate: int) -> list[Unlabelled | Array]:
-    heard = windows if rate == feature.rate else [soxr.resample(each, rate, feature.rate) for each in windows]
-    return [row if np.isfinite(row).all() else Unlabelled.NOT_FINITE for row in feature.vectors(heard)]
+def _heard(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]:
+    """Of each window at the feature's rate."""
+    judges, feature, layer = bundle.judges, bundle.feature, bundle.manifest.feature.layer
+    if isinstance(judges, Fast):
+        rows = _finite(feature.vectors(windows)[:, layer])
+        return [row if isinstance(row, Unlabelled) else Heard(row) for row in rows]
+    from services.emotion.networks import listen  # noqa: PLC0415 - needs torch, which bundles of machines do without
+
+    listened = listen(judges, cast("Framewise", feature), layer, windows)
+    return [Heard(*each) if np.isfinite(each[0]).all() else Unlabelled.NOT_FINITE for each in listened]
 
 
-def _judged(bundle: Bundle, vectors: Array) -> list[tuple[Unlabelled | None, NDArray[np.float64]]]:
-    """Of each vector: whether it is out of domain, and the decision values of all heads side by side (columns,)."""
-    heads = bundle.heads
-    scores = np.hstack(list(fast_decisions(bundle.fast, vectors)[0].values()))
+def _resampled(windows: Sequence[Array], rate: int, to: int) -> Sequence[Array]:
+    return windows if rate == to else [soxr.resample(each, rate, to) for each in windows]
+
+
+def _finite(vectors: Array) -> list[Unlabelled | Array]:
+    return [row if np.isfinite(row).all() else Unlabelled.NOT_FINITE for row in vectors]
+
+
+def _judged(bundle: Bundle, heard: Sequence[Heard]) -> list[tuple[Unlabelled | None, Scores]]:
+    """Of each window: whether it is out of domain, and the decision values of all heads side by side (columns,)."""
+    vectors, heads = np.stack([each.vector for each in heard]), bundle.heads
+    if isinstance(bundle.judges, Fast):
+        scores = np.hstack(list(fast_decisions(bundle.judges, vectors)[0].values()))
+    else:
+        scores = np.stack([each.scores for each in heard if each.scores is not None])
     far = out_of_domain(bundle.reference, placed(vectors, heads.mean, heads.scale))
     return [(Unlabelled.DISTANCE if out else None, row) for out, row in zip(far, scores, strict=True)]
 

@@ -4,21 +4,27 @@ The encoder is frozen and no part of this. Kakouros et al., *Speech-based emotio
 models using attentive channel-wise correlations and label smoothing*, ICASSP 2023.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.emotion.features.feature import Framewise
+from services.emotion.manifest import Kind
 from services.emotion.pooling import CorrelationPooling, StatisticsPooling
 
-Kind = Literal["sp", "attcp"]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Judged = tuple[NDArray[np.float32], NDArray[np.float64]]
 
 CHANNELS = 256
 POOLINGS: Mapping[Kind, type[StatisticsPooling | CorrelationPooling]] = {
@@ -27,6 +33,7 @@ POOLINGS: Mapping[Kind, type[StatisticsPooling | CorrelationPooling]] = {
 }
 SMOOTHING = {"sp": 0.0, "attcp": 0.1}  #: of the labels; 0.1 is chosen here, the papers name no figure
 FORMAT = "undertone-networks-1"
+_ABOUT = "networks"  #: one entry of metadata: of several safetensors does not keep the order, and so not the bytes
 
 
 class NetworkError(ValueError):
@@ -76,40 +83,76 @@ class Network(nn.Module):
         return functional.cross_entropy(scores, wanted, reduction="sum", label_smoothing=SMOOTHING[self.shape.kind])
 
 
-def save_networks(path: Path, networks: Mapping[str, Network]) -> None:
-    """Write head -> network as one safetensors file that says what each network takes and says."""
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """What judges in a bundle of networks, in place of machines, and the scale by which windows' distances are told."""
+
+    by_head: Mapping[str, Network] = field(repr=False)
+    mean: NDArray[np.float64] = field(repr=False)  #: (values,) of the training windows, in the manifest's hidden layer
+    scale: NDArray[np.float64] = field(repr=False)  #: (values,)
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Head -> its classes, in the order of the columns."""
+        return {head: network.shape.classes for head, network in self.by_head.items()}
+
+
+@torch.inference_mode()
+def listen(networks: Networks, feature: Framewise, layer: int, windows: Sequence[NDArray[np.float32]]) -> list[Judged]:
+    """Of each window at the feature's rate: the mean frame of a layer, (values,), and every head's values, (columns,).
+
+    Networks hear each window by itself, so none can change another's result; and no more frames are held than the
+    encoder gives at once: all layers of 20 s are 100 MB.
+    """
+    found: dict[int, Judged] = {}
+    for at, frames in feature.hidden(windows):
+        scores = torch.cat([network([frames])[0] for network in networks.by_head.values()])
+        found[at] = frames[layer].mean(dim=0).cpu().numpy(), scores.double().cpu().numpy()
+    return [found[at] for at in range(len(windows))]
+
+
+def save_networks(networks: Mapping[str, Network]) -> bytes:
+    """Head -> network as one safetensors file that says what each network takes and says."""
     tensors = {
         f"{head}/{name}": tensor.detach().cpu().contiguous()
         for head, network in networks.items()
         for name, tensor in network.state_dict().items()
     }
-    shapes = {head: network.shape for head, network in networks.items()}
-    save_file(tensors, path, {"format": FORMAT, "heads": msgspec.json.encode(shapes).decode()})
+    about = _About(FORMAT, {head: network.shape for head, network in networks.items()})
+    return save(tensors, {_ABOUT: msgspec.json.encode(about).decode()})
 
 
-def load_networks(path: Path) -> dict[str, Network]:
-    """Head -> network, ready to judge, on the CPU. NetworkError: the file is missing, damaged or not as it says."""
+def load_networks(path: Path, content: bytes) -> dict[str, Network]:
+    """Head -> network, ready to judge, on the CPU. NetworkError, naming `path`: it is damaged or not as it says."""
     try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError) as error:
+        tensors = load(content)
+    except SafetensorError as error:
         raise NetworkError(f"{path}: cannot be read ({error}); train it again or copy it again") from error
-    networks = {head: _network(path, head, shape, tensors) for head, shape in _shapes(path, about).items()}
+    networks = {head: _network(path, head, shape, tensors) for head, shape in _shapes(path, content).items()}
     if surplus := set(tensors) - {f"{head}/{name}" for head, made in networks.items() for name in made.state_dict()}:
         raise NetworkError(f"{path}: tensor {min(surplus)!r} belongs to no head that it names; train it again")
     return networks
 
 
-def _shapes(path: Path, about: Mapping[str, str]) -> dict[str, Shape]:
-    if about.get("format") != FORMAT:
-        raise NetworkError(
-            f"{path}: format {about.get('format')!r}, this version reads {FORMAT!r}; train it again or update undertone"
-        )
+class _Format(msgspec.Struct):
+    format: str
+
+
+class _About(_Format, forbid_unknown_fields=True):
+    heads: dict[str, Shape]
+
+
+def _shapes(path: Path, content: bytes) -> dict[str, Shape]:
+    # safetensors has no way to metadata but through a file, which may be another by now: 8 bytes of length, then JSON.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    about = header.get("__metadata__", {}).get(_ABOUT, "{}")
     try:
-        return msgspec.json.decode(about.get("heads", ""), type=dict[str, Shape])
+        found = msgspec.json.decode(about, type=_Format).format
+        if found == FORMAT:
+            return msgspec.json.decode(about, type=_About).heads
     except msgspec.MsgspecError as error:
         raise NetworkError(f"{path}: what it says of its heads cannot be read ({error}); train it again") from error
+    raise NetworkError(f"{path}: format {found!r}, this version reads {FORMAT!r}; train it again or update undertone")
 
 
 def _network(path: Path, head: str, shape: Shape, tensors: Mapping[str, Tensor]) -> Network:

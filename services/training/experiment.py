@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.abstention import Band
-from services.emotion.features.feature import Feature, Framewise
+from services.emotion.features.feature import Feature, Framewise, has_frames
 from services.training.corpora.corpus import Corpus
 from services.training.errors import SchemeError
 from services.training.folds import Folds, split, usual
@@ -152,11 +151,6 @@ def jobs(plan: Plan, data: Mapping[str, Data], features: Mapping[str, Feature]) 
 def _hearing(plan: Plan, feature: Feature) -> list[str]:
     """The kinds of heads that can judge a feature: networks pool the frames of those that have frames."""
     return [kind for kind in plan.heads if KINDS[kind].hears and (KINDS[kind].pooled or has_frames(feature))]
-
-
-def has_frames(feature: Feature) -> TypeGuard[Framewise]:
-    """Whether a feature gives its frames too."""
-    return hasattr(feature, "frames")
 
 
 def _folds(system: System, train: Data, test: Data) -> Iterator[Job]:

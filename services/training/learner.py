@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.emotion.networks import Kind, Network, Shape
+from services.emotion.manifest import Kind
+from services.emotion.networks import Network, Shape
 from services.training.errors import TrainingError
 
 Rows = NDArray[np.int64]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import Array, describe, judge_described
+from services.emotion.model import Array, hear, judge_heard
 from services.training.corpora.corpus import DIMENSIONS, Corpus, Segment
 from services.training.corpora.recordings import read_header, read_samples
 from services.training.corpora.tables import write_table
@@ -101,13 +101,13 @@ def _line(segment: Segment, recordings: Path, folder: Path) -> dict[str, object]
 
 def _see(bundle: Bundle, windows: Sequence[Array]) -> list["_Seen | str"]:
     """What the bundle makes of each window, or the reason why nothing; one out of domain is the more worth hearing."""
-    described = describe(bundle, windows)
-    judged, layer = judge_described(bundle, described), bundle.manifest.feature.layer
+    heard = hear(bundle, windows)
+    judged = judge_heard(bundle, heard)
     return [
         str(judged.reasons[at])
-        if isinstance(vector, Unlabelled) or judged.reasons[at] not in {None, Unlabelled.DISTANCE}
-        else _Seen({head: rows[at] for head, rows in judged.probabilities.items()}, vector[layer])
-        for at, vector in enumerate(described)
+        if isinstance(each, Unlabelled) or judged.reasons[at] not in {None, Unlabelled.DISTANCE}
+        else _Seen({head: rows[at] for head, rows in judged.probabilities.items()}, each.vector)
+        for at, each in enumerate(heard)
     ]
 
 

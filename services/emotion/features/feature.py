@@ -1,10 +1,13 @@
 """What every feature is: windows in, vectors out."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor  # not everywhere
 
 Array = NDArray[np.float32]
 
@@ -45,3 +48,11 @@ class Framewise(Feature, Protocol):
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""
+
+    def hidden(self, windows: Sequence[Array]) -> "Iterator[tuple[int, Tensor]]":
+        """Index and the same frames of each window, where they were computed, in any order; few are held at once."""
+
+
+def has_frames(feature: Feature) -> TypeGuard[Framewise]:
+    """Whether a feature gives its frames too."""
+    return hasattr(feature, "frames")

@@ -35,7 +35,7 @@ def other(demo: Bundle) -> Bundle:
     """The demo's machines with other class names."""
     classes = {head: tuple(f"{name}!" for name in names) for head, names in demo.manifest.scheme.heads.items()}
     manifest = msgspec.structs.replace(demo.manifest, scheme=Scheme("other", classes))
-    return replace(demo, manifest=manifest, fast=fast(replace(demo.heads, classes=classes)), sha256="f" * 64)
+    return replace(demo, manifest=manifest, judges=fast(replace(demo.heads, classes=classes)), sha256="f" * 64)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import json
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,8 @@ from services.emotion.bundle import DEMO, load_bundle, save_bundle
 from services.emotion.manifest import FORMAT, MANIFEST, WEIGHTS, BundleError, conversation_mark, window_rule
 from streams.domain import overlap, windows
 from streams.domain.schemes import EMODB
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -81,6 +85,20 @@ def test_a_saved_bundle_loads_as_it_was(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.heads.support, demo.heads.support)
 
 
+def test_a_manifest_from_before_there_were_networks_says_that_machines_judge() -> None:
+    assert "networks" not in json.loads((DEMO / MANIFEST).read_text())
+    assert load_bundle(DEMO).manifest.head == "svm"
+
+
+def test_a_bundle_of_machines_needs_no_torch() -> None:
+    judged = (
+        "import sys, numpy as np; from services.emotion.bundle import DEMO, load_bundle;"
+        " from services.emotion.model import judge; judge(load_bundle(DEMO), [np.zeros(24_000, np.float32)]);"
+        " sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", judged], check=False, cwd=ROOT).returncode == 0
+
+
 def test_the_reference_is_every_training_window_and_holds_the_support_vectors() -> None:
     bundle = load_bundle(DEMO)
     windows = {np.clip(row, -3, 3).tobytes() for row in bundle.reference.points}
@@ -116,6 +134,12 @@ def test_the_digest_covers_both_files(copy: Path) -> None:
         (lambda it: it["feature"].update(version="0"), r"bundle\.json: made for feature .* of version 0, here is"),
         (lambda it: it["feature"].update(layer=1), r"bundle\.json: feature .* has 1 layer\(s\), no layer 1"),
         (lambda it: it.update(band="loud"), r"bundle\.json: .*band"),
+        (lambda it: it.update(rate=0), r"bundle\.json: rate must be 8000 or 16000 Hz, as windows of calls have, is 0"),
+        (lambda it: it.update(rate=-8000), r"bundle\.json: rate must be 8000 or 16000 Hz, .*, is -8000"),
+        (lambda it: it.update(rate=44_100), r"bundle\.json: rate must be 8000 or 16000 Hz, .*, is 44100"),
+        (lambda it: it["limits"].update(min_ms=20_001), r"bundle\.json: limits\.min_ms must be 0 or more, and no more"),
+        (lambda it: it["limits"].update(min_ms=-1), r"bundle\.json: limits\.min_ms must be 0 or more, and no more"),
+        (lambda it: it.update(networks={"kind": "sp"}), r"bundle\.json: .*sha256"),
         (lambda it: it["calibration"].update({"mood": []}), "a sigmoid for each class of a head of the scheme"),
         (lambda it: it["calibration"]["arousal.full"].pop(), "a sigmoid for each class of a head of the scheme"),
         (lambda it: it["distance"].update(limit=0), "distance.limit a positive one"),

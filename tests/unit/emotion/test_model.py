@@ -76,7 +76,7 @@ def test_samples_that_are_no_numbers_fail_their_window_alone(demo: Bundle, speec
 
 def test_scores_that_are_no_numbers_never_become_a_label(demo: Bundle, speech: Speech) -> None:
     broken = replace(demo.heads, intercept=np.full_like(demo.heads.intercept, np.nan))
-    assert judge(replace(demo, fast=fast(broken)), [speech(0)]).reasons == (Unlabelled.NOT_FINITE,)
+    assert judge(replace(demo, judges=fast(broken)), [speech(0)]).reasons == (Unlabelled.NOT_FINITE,)
 
 
 class Ill:

@@ -1,16 +1,19 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional
 
-from services.emotion.networks import Kind, Network, NetworkError, Shape, load_networks, save_networks
+from services.emotion.manifest import Kind
+from services.emotion.networks import Network, NetworkError, Shape, load_networks, save_networks
 
+PATH = Path("networks.safetensors")
 KINDS: list[Kind] = ["sp", "attcp"]
 
 
@@ -52,25 +55,27 @@ def test_labels_are_smoothed_for_attcp_alone() -> None:
     torch.testing.assert_close(network("attcp").loss(scores, wanted), 0.9 * plain + 0.1 * certain.mean(dim=1).sum())
 
 
-def test_networks_come_back_as_they_were_saved(tmp_path: Path) -> None:
+def test_networks_come_back_as_they_were_saved() -> None:
     saved = {"mood.full": network("sp"), "mood.binary": network("attcp", classes=("x", "y"))}
-    save_networks(tmp_path / "networks.safetensors", saved)
-    found = load_networks(tmp_path / "networks.safetensors")
+    found = load_networks(PATH, save_networks(saved))
     assert list(found) == list(saved)
     for head, made in found.items():
         assert made.shape == saved[head].shape
         torch.testing.assert_close(made(windows([3, 5])), saved[head](windows([3, 5])), atol=0, rtol=0)
 
 
-def spoiled(tmp_path: Path, change: dict[str, Tensor | None], about: dict[str, str] | None = None) -> Path:
-    """A saved network with tensors replaced (None: taken away) and metadata replaced."""
-    path = tmp_path / "networks.safetensors"
-    save_networks(path, {"mood": network("sp")})
-    with safe_open(path, framework="pt") as file:
-        said = file.metadata() | (about or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()} | change  # noqa: SIM118 - no mapping
-    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path, said)
-    return path
+def test_the_same_networks_are_the_same_bytes() -> None:
+    saved = {"mood.full": network("sp"), "mood.binary": network("attcp")}
+    assert len({save_networks(saved) for _ in range(10)}) == 1
+
+
+def spoiled(change: dict[str, Tensor | None], about: dict[str, Any]) -> bytes:
+    """A saved network with tensors replaced (None: taken away), and what it says of itself replaced."""
+    content = save_networks({"mood": network("sp")})
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    said = json.loads(header["__metadata__"]["networks"]) | about
+    tensors = {name: tensor for name, tensor in (load(content) | change).items() if tensor is not None}
+    return save(tensors, {"networks": json.dumps(said)})
 
 
 @pytest.mark.parametrize(
@@ -82,20 +87,26 @@ def spoiled(tmp_path: Path, change: dict[str, Tensor | None], about: dict[str, s
         ({"mood/mix": torch.full((4,), torch.nan)}, {}, "'mood/mix' holds values that are no numbers"),
         ({"mood/more": torch.zeros(1)}, {}, "'mood/more' belongs to no head"),
         ({}, {"format": "undertone-networks-2"}, "this version reads 'undertone-networks-1'"),
-        ({}, {"heads": '{"mood": {"kind": "lstm"}}'}, "what it says of its heads cannot be read"),
+        ({}, {"heads": {"mood": {"kind": "lstm"}}}, "what it says of its heads cannot be read"),
     ],
 )
 def test_a_file_that_does_not_hold_what_it_says_is_named(
-    tmp_path: Path, change: dict[str, Tensor | None], about: dict[str, str], said: str
+    change: dict[str, Tensor | None], about: dict[str, Any], said: str
 ) -> None:
-    path = spoiled(tmp_path, change, about)
     with pytest.raises(NetworkError, match=said) as raised:
-        load_networks(path)
-    assert str(raised.value).startswith(str(path))
+        load_networks(PATH, spoiled(change, about))
+    assert str(raised.value).startswith(str(PATH))
 
 
-def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "damaged").write_bytes(b"\x00" * 100)
-    for name in ("damaged", "missing"):
-        with pytest.raises(NetworkError, match=f"{name}: cannot be read"):
-            load_networks(tmp_path / name)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x00" * 100, "cannot be read"),
+        (b"", "cannot be read"),
+        (save({"mood/mix": torch.zeros(4)}), "what it says of its heads cannot be read"),
+        (save({"mood/mix": torch.zeros(4)}, {"networks": "{"}), "what it says of its heads cannot be read"),
+    ],
+)
+def test_a_damaged_file_or_one_that_says_nothing_of_itself_is_named(content: bytes, said: str) -> None:
+    with pytest.raises(NetworkError, match=f"{PATH}: {said}"):
+        load_networks(PATH, content)

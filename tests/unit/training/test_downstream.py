@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.emotion.networks import Kind, Shape
+from services.emotion.manifest import Kind
+from services.emotion.networks import Shape
 from services.training.downstream import DEV_SHARE, Examples, Trained, decisions, partition, train
 from services.training.errors import SchemeError, TrainingError
 from services.training.harmonise import NONE
