@@ -48,14 +48,19 @@ def machine(gamma: float) -> OneVsRestClassifier:
     return OneVsRestClassifier(SVC(kernel="rbf", C=1, gamma=gamma, class_weight="balanced"))
 
 
+def scaler(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and spread of each value over (windows, values); 1 where a value is always the same."""
+    mean, spread = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
+    return mean, np.where(spread > 0, spread, 1.0)
+
+
 def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
     """Every head's machines on (windows, values); one scaler and one gamma, so that all share one kernel.
 
     The scaler sees every window, a head's machines those that have a class under it.
     """
     _check_complete(scheme, wanted)
-    mean, spread = vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
-    scale = np.where(spread > 0, spread, 1.0)
+    mean, scale = scaler(vectors)
     points = standardised(vectors, mean, scale)
     gamma = 1 / points.shape[1]
     packed: dict[str, Packed] = {}

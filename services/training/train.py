@@ -1,10 +1,14 @@
 """From a labelled corpus to a bundle with its card: evaluate on unheard groups, then fit on everything."""
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import sklearn
@@ -14,20 +18,28 @@ from services.emotion import manifest as manifests
 from services.emotion.abstention import Band, Limits, Reference, placed, refer
 from services.emotion.bundle import Bundle, save_bundle
 from services.emotion.calibration import Calibration
+from services.emotion.features.feature import Feature, Framewise, has_frames
 from services.emotion.features.functionals import FEATURE
 from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
 from services.emotion.heads import Heads
-from services.emotion.manifest import Described, Distance, Manifest, Score, Training, conversation_mark
-from services.training.cache import Progress
+from services.emotion.manifest import Described, Distance, Head, Manifest, Score, Training, conversation_mark
+from services.training.cache import Heard, Progress
 from services.training.card import write_card
 from services.training.corpora.corpus import Corpus
 from services.training.errors import TrainingError
 from services.training.evaluate import Groups, HeldOut, calibrated, fit_calibrated, folds, scored
 from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of
 from services.training.harmonise import NONE
+from services.training.machines import scaler
 from streams.domain.schemes import EMODB, Scheme
 from streams.domain.windows import MAX_WINDOW_MS
+
+if TYPE_CHECKING:
+    from services.emotion.networks import Networks  # needs PyTorch
+
+#: What judges, how likely what it says is, and what is said of groups that were left out.
+Fitted = tuple["Heads | Networks", Calibration, HeldOut]
 
 MIN_MS = 1_000
 
@@ -43,10 +55,11 @@ class Plan:
     feature: str = FEATURE
     models: tuple[Model, ...] = ()  #: that the feature needs
     layer: int | None = None  #: of the feature; None: what a linear probe chooses
+    head: Head = "svm"  #: networks hear every layer; `layer` then only tells how far a window is from what they know
     device: str = "cpu"
     band: Band = Band.TELEPHONE
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
-    cache: Path | None = None  #: folder of vectors, so that a run that was stopped goes on; None: none are kept
+    cache: Path | None = None  #: folder of vectors, and of networks that learn: a stopped run goes on there; None: none
 
     @property
     def limits(self) -> Limits:
@@ -67,21 +80,77 @@ def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -
 
 
 def _train(plan: Plan, cache: Path, progress: Progress) -> Bundle:
-    hearing = Hearing(open_feature(plan.feature, plan.models, plan.device), plan.band, plan.limits)
+    hearing = Hearing(_opened(plan), plan.band, plan.limits)
+    manifests.check_rate(hearing.rate, f"--band {plan.band} of feature {plan.feature}: the rate")
     harmonised = chosen(plan.corpus, plan.scheme, plan.left_out)
     found = examples(harmonised, hearing, cache, progress)
-    layer = layer_of(found, plan.layer)
+    layer, fingerprint = layer_of(found, plan.layer), data_hash(harmonised.corpus, found)
     vectors, groups = _of_layer(found, layer), found.groups
-    judged = _judged(plan, found, progress(f"leaving one {found.grouped} out", _fits(groups)))
-    tick = progress("fitting", len(list(folds(groups))))
-    heads, sigmoids = fit_calibrated(plan.scheme, vectors, found.wanted, groups, tick)
+    scratch = cache / "networks" / _basis(plan, hearing, fingerprint)
+    if plan.head == "svm":
+        heads, sigmoids, judged = _machines(plan, found, vectors, progress)
+    else:
+        windows = Heard(harmonised.corpus.recordings, found.segments, hearing.band)
+        heads, sigmoids, judged = _networks(
+            plan, found, vectors, feature=hearing.feature, windows=windows, scratch=scratch, progress=progress
+        )
     described = Described(hearing.feature.name, hearing.feature.version, layer, plan.models)
     scores = scored(judged, found.wanted, groups, progress("intervals", len(found.wanted)))
-    training = _training(plan, harmonised.corpus, found)
+    training = _training(plan, harmonised.corpus, found, fingerprint)
     manifest = _manifest(plan, hearing, described, training, calibration=sigmoids, scores=scores)
     made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)
     write_card(plan.out, made, _counts(found, plan.scheme), found.skipped, harmonised.corpus.source)
+    shutil.rmtree(scratch, ignore_errors=True)
     return made
+
+
+def _opened(plan: Plan) -> Feature:
+    feature = open_feature(plan.feature, plan.models, plan.device)
+    if plan.head != "svm" and not has_frames(feature):
+        raise TrainingError(f"--head {plan.head}: feature {plan.feature} gives no frames; choose wav2vec2 or wavlm")
+    return feature
+
+
+def _machines(plan: Plan, found: Examples, vectors: NDArray[np.float32], progress: Progress) -> Fitted:
+    judged = _judged(plan, found, progress(f"leaving one {found.grouped} out", _fits(found.groups)))
+    tick = progress("fitting", len(list(folds(found.groups))))
+    heads, sigmoids = fit_calibrated(plan.scheme, vectors, found.wanted, found.groups, tick)
+    return heads, sigmoids, judged
+
+
+def _networks(
+    plan: Plan,
+    found: Examples,
+    vectors: NDArray[np.float32],
+    *,
+    feature: Feature,
+    windows: Heard,
+    scratch: Path,
+    progress: Progress,
+) -> Fitted:
+    # They need PyTorch, machines do not.
+    from services.emotion.networks import Networks  # noqa: PLC0415
+    from services.training import learner, neural  # noqa: PLC0415
+
+    lesson = neural.Lesson(
+        recipe=learner.Recipe("sp" if plan.head == "dnn-sp" else "attcp"),
+        classes=plan.scheme.heads(),
+        frames=neural.frames_of(cast("Framewise", feature), windows),
+        wanted=found.wanted,
+        groups=found.groups,
+        folder=scratch,
+        device=plan.device,
+        progress=progress,
+    )
+    trained, sigmoids, judged = neural.fit(lesson)
+    return Networks(trained, *scaler(vectors)), sigmoids, judged
+
+
+def _basis(plan: Plan, hearing: Hearing, fingerprint: str) -> str:
+    """Of all that networks follow from: by it their checkpoints are found again, and by no other run."""
+    feature = hearing.feature
+    known = (plan.head, plan.scheme.heads(), feature.name, feature.version, str(hearing.band), fingerprint)
+    return sha256(repr(known).encode()).hexdigest()[:16]
 
 
 def _judged(plan: Plan, found: Examples, tick: Callable[[], None]) -> HeldOut:
@@ -103,7 +172,7 @@ def _fits(groups: Groups) -> int:
     return sum(len(list(folds(groups[~test]))) for test in folds(groups))
 
 
-def _reference(heads: Heads, vectors: NDArray[np.float32], groups: Groups) -> Reference:
+def _reference(heads: "Heads | Networks", vectors: NDArray[np.float32], groups: Groups) -> Reference:
     _, numbers = np.unique(groups, return_inverse=True)
     return refer(placed(vectors, heads.mean, heads.scale), numbers.astype(np.int32))
 
@@ -114,10 +183,10 @@ def _counts(found: Examples, scheme: Scheme) -> Counter[str]:
     return Counter(names[at] for at in found.wanted[head] if at != NONE)
 
 
-def _training(plan: Plan, corpus: Corpus, found: Examples) -> Training:
+def _training(plan: Plan, corpus: Corpus, found: Examples, fingerprint: str) -> Training:
     return Training(
         corpus=corpus.name,
-        fingerprint=data_hash(corpus, found),
+        fingerprint=fingerprint,
         windows=len(found.segments),
         speakers=len({segment.speaker for segment in found.segments}),
         conversations=tuple(conversation_mark(str(name)) for name in np.unique(found.groups)),
@@ -136,6 +205,9 @@ def _manifest(
     calibration: Calibration,
     scores: dict[str, dict[str, Score]],
 ) -> Manifest:
+    made_with = {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
+    if plan.head != "svm":
+        made_with["torch"] = version("torch")
     return Manifest(
         format=manifests.FORMAT,
         name=plan.name,
@@ -149,6 +221,6 @@ def _manifest(
         distance=Distance(limit=0.0),
         scores=scores,
         limits=hearing.limits,
-        made_with={"numpy": np.__version__, "scikit-learn": sklearn.__version__},
+        made_with=made_with,
         weights_sha256="",
     )

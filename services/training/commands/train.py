@@ -13,7 +13,7 @@ from services.emotion.abstention import Band
 from services.emotion.bundle import Bundle
 from services.emotion.features.functionals import FEATURE
 from services.emotion.features.sources import Model
-from services.emotion.manifest import Score
+from services.emotion.manifest import Head, Score
 from streams import usecases
 from streams.domain.schemes import EMODB
 
@@ -31,9 +31,12 @@ FeatureName = Annotated[str, typer.Option("--feature", help="What describes a wi
 SchemeName = Annotated[str, typer.Option("--scheme", help="Label scheme: built in, or the YAML file of a use case.")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Folder, file or HUB_ID@COMMIT; one for each asked.")]
 Layer = Annotated[int | None, typer.Option(help="Hidden layer of the feature; else what a linear probe chooses.")]
-Device = Annotated[str, typer.Option(help="Where a feature with weights runs: cpu, cuda.")]
+HeadKind = Annotated[Head, typer.Option("--head", help="What judges: networks hear the frames of wav2vec2 or wavlm.")]
+Device = Annotated[str, typer.Option(help="Where a feature with weights, and networks, run: cpu, cuda.")]
 BandOption = Annotated[Band, typer.Option(help="What of a voice is heard: as on a telephone, or as recorded.")]
-Cache = Annotated[Path | None, typer.Option(help="Folder of vectors: a run that was stopped goes on from there.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder of vectors and learning networks: a stopped run goes on there.")
+]
 LeaveOut = Annotated[list[str] | None, typer.Option(help="A speaker to keep out of everything; may be repeated.")]
 
 
@@ -46,6 +49,7 @@ def train(
     feature: FeatureName = FEATURE,
     model: Models = None,
     layer: Layer = None,
+    head: HeadKind = "svm",
     scheme: SchemeName = EMODB.name,
     band: BandOption = Band.TELEPHONE,
     device: Device = "cpu",
@@ -66,6 +70,7 @@ def train(
         feature=feature,
         models=tuple(map(_model, model or ())),
         layer=layer,
+        head=head,
         device=device,
         band=band,
         left_out=tuple(leave_out or ()),
@@ -86,6 +91,8 @@ def _train(plan: "Plan") -> Bundle:
     with Progress() as bar:
 
         def progress(what: str, steps: int) -> Callable[[], None]:
+            for done in bar.tasks:  # networks have two bars an epoch: a screen has no room for all
+                bar.update(done.id, visible=not done.finished)
             task = bar.add_task(what, total=steps)
             return lambda: bar.advance(task)
 
