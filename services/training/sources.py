@@ -10,10 +10,11 @@ from services.emotion.abstention import Band
 from services.emotion.features.feature import Feature, Framewise
 from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
-from services.training.audio import heard
+from services.training.audio import heard, place
 from services.training.cache import Heard, vectors
 from services.training.corpora.corpus import Corpus
 from services.training.corpora.folder import fingerprint, read_corpus
+from services.training.errors import CorpusError
 from services.training.experiment import Sources
 from services.training.kinds import Progress
 from services.training.plan import FeaturePlan, ModelPlan
@@ -49,4 +50,11 @@ def _model(root: Path, plan: ModelPlan) -> Model:
 
 
 def _frames(corpus: Corpus, feature: Framewise, band: Band, rows: Rows) -> Sequence[NDArray[np.floating]]:
-    return feature.frames([heard(corpus.recordings, corpus.segments[at], feature.rate, band) for at in rows])
+    """(layers, frames, values) of each row. CorpusError with a line for each segment whose frames are no numbers."""
+    segments = [corpus.segments[at] for at in rows]
+    found = feature.frames([heard(corpus.recordings, each, feature.rate, band) for each in segments])
+    wrong = [segment for segment, frames in zip(segments, found, strict=True) if not np.isfinite(frames).all()]
+    if wrong:
+        lines = (f"{place(corpus.recordings, at)}: {feature.name} gives frames that are no numbers" for at in wrong)
+        raise CorpusError("\n".join(lines))
+    return found
