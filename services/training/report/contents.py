@@ -151,9 +151,8 @@ def _figures(
 ) -> dict[str, str]:
     drawn = {"intervals": figures.svg(figures.figure_of_intervals(made))}
     for band in done.plan.bands:
-        full = [top for top in tops if top.head.endswith(".full") and top.system.band == band]
-        if full:
-            drawn[f"confusions {band}"] = figures.svg(figures.figure_of_confusions(full))
+        if best_of_band := [top for top in tops if top.system.band == band]:
+            drawn[f"confusions {band}"] = figures.svg(figures.figure_of_confusions(best_of_band))
         certain = [(top, rows) for top, rows in sure if top.system.band == band]
         if certain:
             drawn[f"reliability {band}"] = figures.svg(figures.figure_of_reliability(certain, done.plan.seed))
