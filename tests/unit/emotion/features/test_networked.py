@@ -33,7 +33,7 @@ from services.emotion.manifest import (
 from services.emotion.model import NO_CLASS, judge, names
 from services.emotion.networks import Network, Networks, Shape, save_networks
 from services.emotion.remembered import remembering
-from services.inference.model import infer, metadata
+from services.inference.model import heard, metadata, read, reply
 from streams.domain.unlabelled import Unlabelled
 
 Window = NDArray[np.float32]
@@ -178,8 +178,10 @@ def test_the_inference_service_serves_a_bundle_of_networks(make: Make, speech: S
     inputs = [
         {"name": name, "datatype": datatypes[name], "shape": [len(data)], "data": data} for name, data in values.items()
     ]
-    reply, judged = infer(bundle, json.dumps({"inputs": inputs}).encode(), None, max_windows=2)
-    answer = {out["name"]: out["data"] for out in json.loads(reply.body)["outputs"]}
+    request, sent = read(json.dumps({"inputs": inputs}).encode(), None, max_windows=2)
+    judged = heard(bundle, sent)
+    answer = reply(bundle, judged, request)
+    answer = {out["name"]: out["data"] for out in json.loads(answer.body)["outputs"]}
     assert judged.reasons == (None, None)
     assert answer["outcome"] == ["labelled", "labelled"]
     assert set(answer["mood.full.class"]) <= set(HEADS["mood.full"])
@@ -188,8 +190,8 @@ def test_the_inference_service_serves_a_bundle_of_networks(make: Make, speech: S
 
 def test_erasing_a_call_names_the_bundle_of_networks_that_learnt_from_it(make: Make, tmp_path: Path) -> None:
     make()
-    assert remembering([tmp_path / "bundle"], {"call1"}).retrain == (tmp_path / "bundle",)
-    assert remembering([tmp_path / "bundle"], {"call3"}).retrain == ()
+    assert remembering([tmp_path / "bundle"], {"call1"}).holding == (tmp_path / "bundle",)
+    assert remembering([tmp_path / "bundle"], {"call3"}).holding == ()
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
