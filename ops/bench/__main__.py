@@ -1,6 +1,5 @@
 """`python ops/bench [MEASURE ...]`: take every measure, or those named, one after the other."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,6 @@ import soak
 import training
 import withdrawal
 from results import Measure, keep, progress
-
-from services.standalone.processor import kernels_here
 
 MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "feed": feed.measure,
@@ -44,16 +41,9 @@ def main() -> None:
     names = sys.argv[1:] or list(MEASURES)
     if unknown := [name for name in names if name not in MEASURES]:
         sys.exit(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
-    _take_kernels()
     for name in names:
         progress(f"{name} begins")
         keep(MEASURES[name]())
-
-
-def _take_kernels() -> None:
-    """Begin anew where numpy was imported without what `undertone up` tells its programs of the processor."""
-    if not kernels_here().items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | kernels_here())  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from services.recordings import open_recording
 from services.recordings import read as pcm
 from services.standalone.places import free_port
 from services.standalone.processes import Program, start
-from services.standalone.processor import kernels_here
 
 SOAK_S, LONG_S = 60, 600  #: `UNDERTONE_LONG=1` takes the second
 CAPACITY_S, CLIENTS, WINDOWS, KINDS = 5, 16, 4, 16
@@ -100,7 +99,6 @@ async def _service(folder: Path) -> AsyncIterator[tuple[str, int]]:
         "UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE": "true",
         "UNDERTONE_INFERENCE_MAX_QUEUED_BYTES": str(QUEUE_MIB << 20),
         "OPENBLAS_NUM_THREADS": "1",
-        **kernels_here(),
     }
     argv = (sys.executable, "-m", "services.inference")
     service = start(Program("inference", argv, log=folder / "inference.log", env=told, folder=ROOT))

@@ -19,7 +19,6 @@ from services.standalone import environment, kafka, postgres
 from services.standalone.errors import StandaloneError
 from services.standalone.places import free_port, locked
 from services.standalone.processes import Program, last_lines
-from services.standalone.processor import kernels_here
 from services.standalone.supervisor import Incident, Supervisor
 from streams import usecases
 from streams.kafka.admin import apply_topics
@@ -201,8 +200,7 @@ def _program(folder: Path, name: str, told: Mapping[str, str], alive: Path) -> P
     log = folder / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)
     one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the processes share the machine's cores
-    products = {**one_core, **kernels_here()}
-    return Program(name, (sys.executable, "-m", *module), log=log, env={**told, **products}, liveness=alive)
+    return Program(name, (sys.executable, "-m", *module), log=log, env={**told, **one_core}, liveness=alive)
 
 
 async def _watch(supervisor: Supervisor) -> None:
