@@ -17,7 +17,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import soxr
 from rich.progress import track
 from unheard import (
     WIDE,
@@ -36,18 +35,16 @@ from services.emotion.features.functionals import Functionals
 from services.emotion.features.functionals2 import Functionals2, Functionals2Wide
 from services.emotion.heads import FAR, Heads, decisions
 from services.training.audio import TELEPHONE_RATE, resampled, telephoned
+from services.training.copies import Copies, altered, learnt
 from services.training.machines import fit, targets
 from streams.domain.schemes import EMODB
 
 SEED = 7
+HEAD = "category"
 BANDS = ("wide", "telephone")
-SPEEDS = {"slower": 0.9, "faster": 1.1}  #: another speaker: pitch, formants and tempo change together
-LINES = ("line1", "line2")  #: another line: tilt and noise
-TILT_DB = 3.0  #: an octave, at most
-NOISE_DB = (15.0, 35.0)  #: under the voice
 FACTORS = np.geomspace(0.1, 20, 50)  #: of a softmax over decision values
 FEATURES = ("functionals-1", "functionals-2")
-COPIES = {"none": (), "lines": LINES, "lines and speeds": (*SPEEDS, *LINES)}
+KINDS = ("", *Copies.LINES_AND_SPEEDS.kinds)  #: all that any design learns from
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,59 +52,41 @@ class Design:
     """Which values, which training copies; the machines are the paper's."""
 
     feature: str
-    copies: str
+    copies: Copies
 
 
-DESIGNS = [Design(feature, copies) for feature in FEATURES for copies in COPIES]
+DESIGNS = [Design(feature, copies) for feature in FEATURES for copies in Copies]
 
 
-def altered(kind: str, wide: Samples, rng: np.random.Generator) -> Samples:
-    """A training copy at 16 kHz."""
-    if kind in SPEEDS:
-        return soxr.resample(wide, WIDE * SPEEDS[kind], WIDE)
-    return _on_a_line(wide, rng) if kind in LINES else wide
+Described = dict[str, dict[str, Samples]]  #: kind of copy -> feature -> (recordings, values)
 
 
-def _on_a_line(wide: Samples, rng: np.random.Generator) -> Samples:
-    hertz = np.maximum(np.fft.rfftfreq(len(wide), 1 / WIDE), 50)
-    tilt = 10 ** (rng.uniform(-TILT_DB, TILT_DB) * np.log2(hertz / 1000) / 20)
-    voice = np.fft.irfft(np.fft.rfft(wide) * tilt, len(wide))
-    colour = hertz ** rng.uniform(-0.5, 0)
-    noise = np.fft.irfft(np.fft.rfft(rng.normal(size=len(wide))) * colour, len(wide))
-    share = 10 ** (-rng.uniform(*NOISE_DB) / 20) * voice.std() / noise.std()
-    return (voice + share * noise).astype(np.float32)
-
-
-def described(speech: Speech, band: str, kind: str) -> dict[str, Rows]:
+def described(speech: Speech, band: str, kind: str) -> dict[str, Samples]:
     """Feature -> (recordings, values) of one kind of copy."""
-    order = ["plain", *SPEEDS, *LINES].index(kind)
-    copies = [altered(kind, wide, np.random.default_rng([SEED, order, at])) for at, wide in enumerate(speech.wide)]
+    copies = [altered(kind, wide, WIDE) for wide in speech.wide]
     narrow = [
         telephoned(wide, WIDE) if band == "telephone" else resampled(wide, WIDE, TELEPHONE_RATE) for wide in copies
     ]
     second, windows = (Functionals2(), narrow) if band == "telephone" else (Functionals2Wide(), copies)
     first = Functionals().vectors(narrow)
-    return {
-        name: found[:, 0].astype(np.float64)
-        for name, found in zip(FEATURES, (first, second.vectors(windows)), strict=True)
-    }
+    return {name: found[:, 0] for name, found in zip(FEATURES, (first, second.vectors(windows)), strict=True)}
 
 
-def scored(speech: Speech, data: dict[str, dict[str, Rows]], design: Design, left_out: tuple[str, ...]) -> Rows:
+def scored(speech: Speech, data: Described, design: Design, left_out: tuple[str, ...]) -> Rows:
     """Decision values of the speakers left out, NaN for the others: (recordings, classes)."""
     test = np.isin(speech.speakers, left_out)
-    kinds = ("plain", *COPIES[design.copies])
-    train = np.concatenate([data[kind][design.feature][~test] for kind in kinds])
-    known, unheard = in_units(train, data["plain"][design.feature][test], FAR)
+    versions = np.stack([data[kind][design.feature] for kind in ("", *design.copies.kinds)], axis=1)
+    train, wanted = learnt(versions[~test], {HEAD: speech.classes[~test]})
+    known, unheard = in_units(train.astype(np.float64), versions[test, 0].astype(np.float64), FAR)
     found = np.full((len(test), speech.classes.max() + 1), np.nan)
-    found[test] = one_vs_rest(known, np.tile(speech.classes[~test], len(kinds)), unheard)
+    found[test] = one_vs_rest(known, wanted[HEAD], unheard)
     return found
 
 
 Scores = dict[tuple[Design, tuple[str, ...]], Rows]
 
 
-def score_all(speech: Speech, data: dict[str, dict[str, Rows]], band: str) -> Scores:
+def score_all(speech: Speech, data: Described, band: str) -> Scores:
     """Every design without every speaker and every two speakers."""
     everyone = speech.everyone()
     left_out = [*((one,) for one in everyone), *combinations(everyone, 2)]
@@ -211,10 +190,10 @@ def main() -> None:
     options = parser.parse_args()
     speech = read_speech(options.corpus)
     for band in BANDS:
-        kinds = ["plain", *SPEEDS, *LINES]
-        data = {kind: described(speech, band, kind) for kind in track(kinds, description=f"{band} features")}
+        data = {kind: described(speech, band, kind) for kind in track(KINDS, description=f"{band} features")}
+        scores = score_all(speech, data, band)
         other = np.load(options.compare / f"compare-{band}.npy") if options.compare else None
-        _table(speech, band, score_all(speech, data, band), other)
+        _table(speech, band, scores, other)
     print("\ntimes real time on one core, CPU time:", "; ".join(speeds(speech)), f"(load {os.getloadavg()[0]:.1f})")
 
 

@@ -1,17 +1,15 @@
 """How many windows of unheard speakers a bundle takes for out of domain, and how many sounds that are no speech.
 
-    python ops/experiments/out_of_domain.py ../shared/data/emodb4
+    python ops/experiments/out_of_domain.py ../shared/data/emodb4 KEPT [--feature functionals-2] [--copies ...]
 
 Each speaker in turn is left out: scaler, reference and limit are of the others. The sounds are judged by a bundle that
 is trained on all, as they are and as a telephone line passes them.
 """
 
-import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
+from left_out import Design, asked, speakers
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -19,9 +17,7 @@ from services.emotion.abstention import Band
 from services.emotion.bundle import Bundle
 from services.emotion.model import judge
 from services.training.audio import TELEPHONE_RATE, heard
-from services.training.corpora.folder import read_corpus
 from services.training.sounds import sounds
-from services.training.train import Plan, train
 from streams.domain.records import Audio, Encoding
 from streams.speech.decode import decode, encode
 
@@ -41,14 +37,13 @@ def passed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return line[0].astype(np.float32) / np.float32(32768)
 
 
-def unheard(corpus: Path, folder: Path) -> Counter[str]:
+def unheard(design: Design) -> Counter[str]:
     """What becomes of every recording, judged by a bundle that never heard its speaker."""
-    read, found = read_corpus(corpus), Counter[str]()
-    for speaker in track(sorted({each.speaker for each in read.segments}), description="speakers"):
-        bundle = train(Plan(corpus, folder / speaker, left_out=(speaker,)))
-        segments = [each for each in read.segments if each.speaker == speaker]
-        windows = [heard(read.recordings, each, TELEPHONE_RATE, Band.TELEPHONE) for each in segments]
-        own = reasons(bundle, windows)
+    corpus, found = design.corpus, Counter[str]()
+    for speaker in track(speakers(corpus), description="speakers"):
+        segments = [each for each in corpus.segments if each.speaker == speaker]
+        windows = [heard(corpus.recordings, each, TELEPHONE_RATE, Band.TELEPHONE) for each in segments]
+        own = reasons(design.without(speaker), windows)
         print(f"speaker {speaker}: {_shares(own)}")
         found += own
     return found
@@ -56,10 +51,9 @@ def unheard(corpus: Path, folder: Path) -> Counter[str]:
 
 def main() -> None:
     """Print both shares."""
-    corpus = Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as name:
-        print(f"speech of unheard speakers: {_shares(unheard(corpus, Path(name)))}")
-        bundle = train(Plan(corpus, Path(name) / "all"))
+    (design,) = asked(__doc__)
+    print(f"speech of unheard speakers: {_shares(unheard(design))}")
+    bundle = design.without()
     total = Counter[str]()
     by_kind: dict[str, Counter[str]] = {}
     for kind, samples in sounds(np.random.default_rng(SEED), EACH):

@@ -9,6 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
+from services.training import intervals
 from services.training.audio import resampled
 from services.training.corpora.folder import read_corpus
 from services.training.measures import confusion, uar
@@ -18,7 +19,6 @@ Rows = NDArray[np.float64]
 Classes = NDArray[np.int64]
 
 WIDE = 16000  #: Hz
-RESAMPLES, SEED = 2_000, 20261127
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def leaving_one_out(speech: Speech, vectors: Rows, say: Callable[[Rows, Classes,
 
 def difference(speech: Speech, said: Classes, other: Classes) -> str:
     """Recall of `said` less that of `other`, with the 95 % interval, speakers resampled."""
-    draws = _resampled(speech, said) - _resampled(speech, other)  # the same speakers in both
-    return _cell(speech.recall(said) - speech.recall(other), draws, "+.1f")
+    drawn = _resampled(speech, said) - _resampled(speech, other)  # the same speakers in both
+    return _cell(speech.recall(said) - speech.recall(other), drawn, "+.1f")
 
 
 def interval(speech: Speech, said: Classes) -> str:
@@ -103,13 +103,11 @@ def interval(speech: Speech, said: Classes) -> str:
 
 def _resampled(speech: Speech, said: Classes) -> Rows:
     """Recall in each resample of the speakers."""
-    groups = [speech.speakers == speaker for speaker in np.unique(speech.speakers)]
-    size = speech.classes.max() + 1
-    tables = np.stack([confusion(speech.classes[at], said[at], size) for at in groups])  # (speakers, true, said)
-    draws = np.random.default_rng(SEED).integers(len(groups), size=(RESAMPLES, len(groups)))
-    return 100 * uar(tables[draws].sum(axis=1))
+    unit = np.unique(speech.speakers, return_inverse=True)[1]
+    each = intervals.tables(speech.classes, said, speech.classes.max() + 1, unit)
+    return 100 * intervals.resampled(uar, each, intervals.draws(len(each)))
 
 
-def _cell(value: float, draws: Rows, form: str) -> str:
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+def _cell(value: float, values: Rows, form: str) -> str:
+    found = intervals.interval(value, values)
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"

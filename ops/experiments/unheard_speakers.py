@@ -1,24 +1,22 @@
 """Share of anger calls and of neutral calls that the demo rule escalates, each speaker unheard by its bundle.
 
-    python ops/experiments/unheard_speakers.py ../shared/data/emodb4
+    python ops/experiments/unheard_speakers.py ../shared/data/emodb4 KEPT [--feature functionals-2] [--copies ...]
 
 For each speaker a bundle is trained on the others; calls are spliced from the speaker's utterances of one emotion and
 go through the live stream's own functions. Intervals: 2,000 resamples of speakers.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from left_out import Design, asked, speakers
 from rich.progress import track
 
 from services.recordings import open_recording
 from services.timeline import episodes, timeline
-from services.training.corpora.corpus import Corpus
-from services.training.corpora.folder import read_corpus
+from services.training.intervals import draws, interval
 from services.training.spliced import splice
-from services.training.train import Plan, train
 from streams import usecases
 from streams.domain.records import Role
 
@@ -26,9 +24,9 @@ CALLS = 5  #: of each speaker and emotion
 SEED = 20261123
 
 
-def escalated(corpus: Corpus, speaker: str, folder: Path, root: Path) -> dict[str, list[bool]]:
+def escalated(design: Design, speaker: str, folder: Path) -> dict[str, list[bool]]:
     """For each emotion, which of the speaker's calls raise an escalation."""
-    bundle = train(Plan(corpus=root, out=folder / "bundle", left_out=(speaker,)))
+    corpus, bundle = design.corpus, design.without(speaker)
     use_case, rng = usecases.load()["demo"], np.random.default_rng([SEED, int(speaker)])
     said = {each.segment: each.labels["category"] for each in corpus.annotations}
     agents = [each for each in corpus.segments if each.speaker != speaker and said[each.id] == "neutral"]
@@ -46,19 +44,17 @@ def escalated(corpus: Corpus, speaker: str, folder: Path, root: Path) -> dict[st
 
 def main() -> None:
     """Print shares with intervals, and each speaker's own."""
-    root = Path(sys.argv[1])
-    corpus = read_corpus(root)
-    speakers = sorted({each.speaker for each in corpus.segments})
+    (design,) = asked(__doc__)
     shares: dict[str, list[float]] = {"anger": [], "neutral": []}
-    for speaker in track(speakers, description="speakers"):
+    for speaker in track(speakers(design.corpus), description="speakers"):
         with tempfile.TemporaryDirectory() as folder:
-            for label, raised in escalated(corpus, speaker, Path(folder), root).items():
+            for label, raised in escalated(design, speaker, Path(folder)).items():
                 shares[label].append(float(np.mean(raised)))
-    rng = np.random.default_rng(SEED)
     for label, each in shares.items():
-        draws = np.array(each)[rng.integers(0, len(each), (2000, len(each)))].mean(axis=1)
-        low, high = np.percentile(draws, [2.5, 97.5])
-        print(f"{label}: {np.mean(each):.2f} [{low:.2f}, {high:.2f}] of {CALLS * len(each)} calls; by speaker {each}")
+        values = np.concatenate([weights @ np.array(each) / len(each) for weights in draws(len(each))])
+        found = interval(float(np.mean(each)), values)
+        cell = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        print(f"{label}: {cell} of {CALLS * len(each)} calls; by speaker {each}")
 
 
 if __name__ == "__main__":

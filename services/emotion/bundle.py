@@ -29,9 +29,10 @@ DEMO = Path(__file__).parent / "bundles" / "demo"
 _DTYPES = {
     "mean": "f8",
     "scale": "f8",
-    "reference": "f4",  #: the training windows, standardised
+    "reference": "f2",  #: the training windows, standardised
     "groups": "i4",  #: of which conversation, else speaker, each is
-    "support": "i4",  #: which of them are support vectors
+    "copies": "f2",  #: support vectors that are training copies: no window is compared with them for its distance
+    "support": "i4",  #: which of both, one after the other, are support vectors
     "dual": "f8",
     "intercept": "f8",
     "gamma": "f8",
@@ -87,8 +88,11 @@ def _packed(heads: "Heads | Networks", reference: Reference) -> bytes:
         "groups": reference.groups,
     }
     if isinstance(heads, Heads):
+        windows = _clipped(reference.points)
+        copies = _others(heads.support, windows)
         given |= {
-            "support": _places(heads.support, _clipped(reference.points)),
+            "copies": copies,
+            "support": _places(heads.support, np.concatenate([windows, copies])),
             "dual": heads.dual,
             "intercept": heads.intercept,
             "gamma": heads.gamma,
@@ -112,7 +116,7 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
     else:
         kind, path = manifest.networks.kind, folder / NETWORKS
         judges = _networks(path, networks, arrays, kind=kind, manifest=manifest, feature=feature, device=device)
-    reference = Reference(arrays["reference"], arrays["groups"], manifest.distance.limit)
+    reference = Reference(arrays["reference"].astype(np.float32), arrays["groups"], manifest.distance.limit)
     return Bundle(manifest, feature, judges, reference, sha256(text + weights + networks).hexdigest())
 
 
@@ -140,7 +144,8 @@ def _arrays(path: Path, weights: bytes, manifest: Manifest, values: int) -> dict
     except SafetensorError as error:
         raise BundleError(f"{path}: {error}") from error
     columns, rows = sum(map(len, manifest.scheme.heads.values())), manifest.training.windows
-    vectors = len(arrays["support"]) if "support" in arrays and arrays["support"].ndim else 0
+    sizes = {name: len(array) for name, array in arrays.items() if array.ndim}
+    vectors, copies = sizes.get("support", 0), sizes.get("copies", 0)
     shapes: dict[str, tuple[int, ...]] = {
         "mean": (values,),
         "scale": (values,),
@@ -148,10 +153,11 @@ def _arrays(path: Path, weights: bytes, manifest: Manifest, values: int) -> dict
         "groups": (rows,),
     }
     if manifest.networks is None:
-        shapes |= {"support": (vectors,), "dual": (vectors, columns), "intercept": (columns,), "gamma": (1,)}
+        shapes |= {"copies": (copies, values), "support": (vectors,), "dual": (vectors, columns)}
+        shapes |= {"intercept": (columns,), "gamma": (1,)}
     for name, shape in shapes.items():
         _check_array(path, name, arrays.get(name), shape)
-    _check_values(path, arrays, rows, len(manifest.training.conversations))
+    _check_values(path, arrays, rows + copies, len(manifest.training.conversations))
     return arrays
 
 
@@ -172,7 +178,7 @@ def _check_values(path: Path, arrays: Mapping[str, NDArray[Any]], rows: int, gro
 
 
 def _heads(arrays: Mapping[str, NDArray[Any]], manifest: Manifest) -> Heads:
-    points: NDArray[np.float32] = arrays["reference"][arrays["support"].astype(np.int64)].astype(np.float32)
+    points = np.concatenate([arrays["reference"], arrays["copies"]])[arrays["support"]].astype(np.float32)
     return Heads(
         classes=manifest.scheme.heads,
         support=_clipped(points),
@@ -217,7 +223,13 @@ def _clipped(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(points, -FAR, FAR)
 
 
+def _others(vectors: NDArray[np.float32], among: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors that are none of the training windows: copies of them."""
+    known = {row.tobytes() for row in among}
+    return vectors[[row.tobytes() not in known for row in vectors]]
+
+
 def _places(vectors: NDArray[np.float32], among: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Where each vector is among the training windows."""
+    """Where each vector is among the training windows and their copies."""
     known = {row.tobytes(): place for place, row in enumerate(among)}
     return np.array([known[row.tobytes()] for row in vectors], np.int32)

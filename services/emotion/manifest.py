@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `bundle.json`, format 2."""
+"""What a bundle says of itself: `bundle.json`, format 3."""
 
 import re
 from hashlib import sha256
@@ -15,7 +15,7 @@ from services.emotion.features.sources import Model
 from streams.domain import overlap, windows
 from streams.speech.resample import RATES
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, WEIGHTS, NETWORKS = "bundle.json", "heads.safetensors", "networks.safetensors"
 Kind = Literal["sp", "attcp"]  #: of networks: what they pool frames by
 Head = Literal["svm", "dnn-sp", "dnn-attcp"]  #: what judges
@@ -56,6 +56,7 @@ class Training(_Part, frozen=True):
     grouped: Literal["conversation", "speaker"]  #: what was never in two folds
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
     segmented: Literal["by the corpus", "by the window rule"] = "by the corpus"
+    copies: tuple[str, ...] = ()  #: of each window, that were learnt beside it: `training.copies` says what they are
 
 
 class Distance(_Part, frozen=True):

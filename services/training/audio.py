@@ -9,6 +9,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.emotion.abstention import Band
+from services.training.copies import altered
 from services.training.corpora.corpus import Segment
 from services.training.errors import CorpusError
 from streams.domain.records import Audio, Encoding
@@ -21,9 +22,13 @@ TELEPHONE_RATE = 8000
 ROUNDING_MS = 10  #: that a segment may end behind its recording: times are rounded, and codecs pad
 
 
-def heard(recordings: Path, segment: Segment, rate: int, band: Band) -> Samples:
-    """The segment's samples at `rate`. Reads no other part of its recording. Raises CorpusError."""
+def heard(recordings: Path, segment: Segment, rate: int, band: Band, copy: str = "") -> Samples:
+    """The segment's samples at `rate`, or a training copy of them. Reads no other part of its recording.
+
+    Raises CorpusError.
+    """
     samples, file_rate = _read(recordings, segment)
+    samples = altered(copy, samples, file_rate)
     if band is Band.TELEPHONE:
         samples, file_rate = telephoned(samples, file_rate), TELEPHONE_RATE
     return resampled(samples, file_rate, rate)

@@ -1,9 +1,9 @@
 """A feature's vectors of a corpus's segments, kept on disk so that each is computed once.
 
 One folder for each feature and version, a row for each window. A row's key is a hash of content: the recording's bytes,
-which part and channel of it, the band and the rate. A cache holds no audio, no transcript, no name and no path. Vectors
-of a voice are personal data all the same: a mark of each conversation stands beside them, by which `undertone erase`
-names the folders to delete; they are made again.
+which part and channel of it, the band, the rate, and which training copy it is of it if it is one. A cache holds no
+audio, no transcript, no name and no path. Vectors of a voice are personal data all the same: a mark of each
+conversation stands beside them, by which `undertone erase` names the folders to delete; they are made again.
 """
 
 import json
@@ -42,11 +42,12 @@ BATCH = 32  #: windows that are described, and written, at a time
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Segments of the recordings below a folder, in one band."""
+    """Segments of the recordings below a folder, in one band: as they are, or a training copy of each."""
 
     recordings: Path
     segments: Sequence[Segment]
     band: Band
+    copy: str = ""  #: which, as `copies.altered` calls it
 
 
 def vectors(
@@ -85,7 +86,7 @@ def _open(cache: Path, feature: Feature, dtype: np.dtype[np.floating]) -> Store:
 def _keys(feature: Feature, windows: Heard) -> list[bytes]:
     names = sorted({segment.recording for segment in windows.segments})
     recordings = {name: fingerprint(windows.recordings / name) for name in names}
-    how = f"{windows.band} {feature.rate} {HEARD}"
+    how = f"{windows.band} {feature.rate} {HEARD} {windows.copy}".rstrip()
     return [
         sha256(f"{recordings[at.recording]} {at.channel} {at.start_ms} {at.end_ms} {how}".encode()).digest()
         for at in windows.segments
@@ -98,7 +99,8 @@ def _fill(store: Store, feature: Feature, windows: Heard, wanted: Sequence[bytes
     known = {key: at for at, key in enumerate(read_keys(store))}
     size = len(wanted) * store.row_bytes
     check_room(store, size)
-    tick = progress(f"{feature.name}, {windows.band} band, {megabytes(size)}", len(wanted))
+    what = " ".join(filter(None, (f"{windows.band} band", windows.copy)))
+    tick = progress(f"{feature.name}, {what}, {megabytes(size)}", len(wanted))
     for start in range(0, len(wanted), BATCH):
         keys = wanted[start : start + BATCH]
         new = [at for at, key in enumerate(keys) if key not in known]
@@ -127,7 +129,7 @@ def _described(store: Store, feature: Feature, windows: Heard, segments: Sequenc
 
 def _vectors(feature: Feature, windows: Heard, segments: Sequence[Segment]) -> Array:
     try:
-        samples = [heard(windows.recordings, segment, feature.rate, windows.band) for segment in segments]
+        samples = [heard(windows.recordings, at, feature.rate, windows.band, windows.copy) for at in segments]
         return feature.vectors(samples)
     except (CorpusError, FeatureError) as error:
         if len(segments) == 1:

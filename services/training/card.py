@@ -10,6 +10,7 @@ from services.emotion.features.registry import FEATURES
 from services.emotion.manifest import Manifest, Score
 from services.emotion.publish import write_whole
 from services.training.calibrate import ENOUGH
+from services.training.copies import NOISE_DB, SPEEDS, TILT_DB
 from services.training.evaluate import FOLDS, NETWORK_FOLDS
 
 CARD = "CARD.md"
@@ -54,7 +55,7 @@ abstains too, or what it says is marked where the use case asks for that.
 
 ## What it was trained on
 
-{windows} segments of {speakers} speakers from `{corpus}` ({labels}){left_out}{skipped}. {segmented}
+{windows} segments of {speakers} speakers from `{corpus}` ({labels}){left_out}{skipped}. {segmented}{copies}
 
 **The bundle holds {held}: they can tell
 that a voice was among them. Keep it as you keep the recordings. It knows its {grouped}s by a mark each, so that
@@ -92,6 +93,12 @@ _UNHEARD = {
 that the networks never heard. Their probabilities are by the decisions on the other parts, of networks that did hear
 these {grouped}s: the calibration error may be a little too good.""",
 }
+
+_COPIES = """\
+ The machines also learnt from copies of each segment ({kinds}): as another line would pass it on, tilted by up
+to {tilt:g} dB an octave with noise {noise[0]:g} to {noise[1]:g} dB under the voice, or at {speeds} times the speed.
+Nothing was judged by copies or calibrated on them, and no window is compared with them for its distance.
+"""
 
 _SCORES = """\
 ## How well it does
@@ -136,7 +143,7 @@ def write_card(
         f"# Bundle `{manifest.name}`\n\n",
         opening,
         "\n",
-        _scores(bundle),
+        _scores(bundle) if manifest.scores else "Nobody has scored this bundle.\n",
         "\n",
         _use(bundle, labels, skipped),
         _TRUST if emodb and not manifest.feature.models else "",
@@ -185,6 +192,7 @@ def _use(bundle: Bundle, labels: Mapping[str, int], skipped: Mapping[str, int]) 
         labels=_counts(labels),
         left_out=f"; left out: speakers {', '.join(training.left_out)}" if training.left_out else "",
         segmented=_SEGMENTED[training.segmented] + _PROBED * (machines and bool(manifest.feature.models)),
+        copies=_copied(training.copies) if training.copies else "",
         skipped=f"; not used: {_counts(skipped)}" if skipped else "",
         held=_HELD if machines else _HELD_MEAN,
         fingerprint=training.fingerprint,
@@ -221,6 +229,11 @@ def _feature(manifest: Manifest) -> str:
     source = f", {layer}{models}, version `{described.version}`," if models else ""
     terms = f" ({FEATURES[described.name].licence})" if FEATURES[described.name].licence else ""
     return f"values of `{described.name}`{terms}{source}"
+
+
+def _copied(kinds: Sequence[str]) -> str:
+    speeds = " or ".join(map(str, SPEEDS.values()))
+    return _COPIES.format(kinds=", ".join(kinds), tilt=TILT_DB, noise=NOISE_DB, speeds=speeds)
 
 
 def _uncalibrated(heads: Sequence[str]) -> str:

@@ -11,22 +11,23 @@ from services.emotion.calibration import Sigmoid, probabilities
 from services.emotion.heads import Heads, decisions
 from services.emotion.manifest import Score
 from services.training.calibrate import calibration, ece, ece_if_perfect
+from services.training.copies import Versions, learnt
 from services.training.harmonise import NONE
-from services.training.machines import Targets, Vectors, fit
-from services.training.measures import Counts, confusion, macro_f1, uar
+from services.training.intervals import RESAMPLES, SEED, Counts, Values, draws, interval, resampled, tables
+from services.training.machines import Targets, fit
+from services.training.measures import macro_f1, uar
 from streams.domain.schemes import Scheme
 
 Groups = NDArray[np.str_]  #: (windows,) the conversation of each, else its speaker
 Rows = dict[str, NDArray[np.float64]]  #: head -> (windows, classes)
 Tick = Callable[[], None]  #: called once a fitted fold
 
-#: (windows,) which may be learnt from -> (windows, values) of all of them, by the hidden layer that suits these
-Described = Callable[[NDArray[np.bool_]], Vectors]
+#: (windows,) which may be learnt from -> the versions of all of them, by the hidden layer that suits these
+Described = Callable[[NDArray[np.bool_]], Versions]
 
 FOLDS = 10  #: groups are left out one by one up to this many, else in as many parts
 NETWORK_FOLDS = 5  #: as FOLDS, of networks, which cost far more: the paper's
-RESAMPLES = 2_000
-SEED = 20261123
+MEASURES = {"uar": uar, "macro_f1": macro_f1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ def folds(groups: Groups, parts: int = FOLDS) -> Iterator[NDArray[np.bool_]]:
         yield mask
 
 
-def held_out(scheme: Scheme, vectors: Vectors, wanted: Targets, groups: Groups, tick: Tick) -> Rows:
-    """Head -> (windows, classes): decision values of machines that never heard the window's group."""
-    found = _empty(scheme, len(vectors))
+def held_out(scheme: Scheme, versions: Versions, wanted: Targets, groups: Groups, tick: Tick) -> Rows:
+    """Head -> (windows, classes): decision values of machines that never heard the window's group, nor its copies."""
+    found = _empty(scheme, len(versions))
     for test in folds(groups):
-        heads = fit(scheme, vectors[~test], {head: classes[~test] for head, classes in wanted.items()})
-        for head, scores in decisions(heads, vectors[test]).items():
+        heads = _fit(scheme, versions[~test], {head: classes[~test] for head, classes in wanted.items()})
+        for head, scores in decisions(heads, versions[test, 0]).items():
             found[head][test] = scores
         tick()
     return found
@@ -61,11 +62,11 @@ def calibrated(scheme: Scheme, described: Described, wanted: Targets, groups: Gr
     """What is said of unheard groups, described as their training folds choose and calibrated inside them."""
     found = HeldOut(_empty(scheme, len(groups)), _empty(scheme, len(groups)))
     for test in folds(groups):
-        vectors = described(~test)
+        versions = described(~test)
         heads, sigmoids = fit_calibrated(
-            scheme, vectors[~test], {head: classes[~test] for head, classes in wanted.items()}, groups[~test], tick
+            scheme, versions[~test], {head: classes[~test] for head, classes in wanted.items()}, groups[~test], tick
         )
-        scores = decisions(heads, vectors[test])
+        scores = decisions(heads, versions[test, 0])
         for rows, kept in ((scores, found.decisions), (probabilities(sigmoids, scores), found.probabilities)):
             for head, row in rows.items():
                 kept[head][test] = row
@@ -73,11 +74,15 @@ def calibrated(scheme: Scheme, described: Described, wanted: Targets, groups: Gr
 
 
 def fit_calibrated(
-    scheme: Scheme, vectors: Vectors, wanted: Targets, groups: Groups, tick: Tick
+    scheme: Scheme, versions: Versions, wanted: Targets, groups: Groups, tick: Tick
 ) -> tuple[Heads, dict[str, tuple[Sigmoid, ...]]]:
-    """Machines on all of it, and sigmoids fitted on scores that leave groups out."""
-    scores = held_out(scheme, vectors, wanted, groups, tick)
-    return fit(scheme, vectors, wanted), calibration(scores, wanted)
+    """Machines on every version of every window, and sigmoids fitted on scores of windows whose groups are left out."""
+    scores = held_out(scheme, versions, wanted, groups, tick)
+    return _fit(scheme, versions, wanted), calibration(scores, wanted)
+
+
+def _fit(scheme: Scheme, versions: Versions, wanted: Targets) -> Heads:
+    return fit(scheme, *learnt(versions, wanted))
 
 
 def _empty(scheme: Scheme, windows: int) -> Rows:
@@ -97,43 +102,36 @@ def scored(found: HeldOut, wanted: Targets, groups: Groups, tick: Tick = lambda:
     return scores
 
 
-def _scored(
-    decided: NDArray[np.float64], rows: NDArray[np.float64], wanted: Counts, groups: Groups
-) -> dict[str, Score]:
-    classes, size = decided.argmax(axis=1), decided.shape[1]
-    tables = np.stack([confusion(wanted[at], classes[at], size) for at in _by_group(groups)])  # (groups, true, said)
-    measures = {"uar": _interval(tables, uar), "macro_f1": _interval(tables, macro_f1)}
-    return measures | _certainty(rows, classes, wanted, groups)
+def _scored(decided: Values, rows: Values, wanted: Counts, groups: Groups) -> dict[str, Score]:
+    classes, unit = decided.argmax(axis=1), np.unique(groups, return_inverse=True)[1]
+    each = tables(wanted, classes, decided.shape[1], unit)
+    drawn = list(_draws(len(each)))
+    measures = {
+        name: _rounded(float(measure(each.sum(axis=0))), resampled(measure, each, iter(drawn)))
+        for name, measure in MEASURES.items()
+    }
+    return measures | _certainty(rows, classes, wanted, unit)
 
 
-def _certainty(rows: NDArray[np.float64], classes: Counts, wanted: Counts, groups: Groups) -> dict[str, Score]:
+def _certainty(rows: Values, classes: Counts, wanted: Counts, unit: Counts) -> dict[str, Score]:
     given = np.isfinite(rows).all(axis=1)
     if not given.any():
         return {}
     certainty, right = rows[np.arange(len(rows)), classes][given], (classes == wanted)[given]
-    places = _by_group(groups[given])
-    samples = (np.concatenate([places[index] for index in draw]) for draw in _draws(len(places)))
+    unit = np.unique(unit[given], return_inverse=True)[1]
+    drawn = (weights for block in _draws(int(unit.max()) + 1) for weights in block)
+    samples = (np.repeat(np.arange(len(unit)), weights[unit]) for weights in drawn)
     perfect = ece_if_perfect(certainty, draws=RESAMPLES, seed=SEED)
     return {
-        "ece": _score(ece(certainty, right), [ece(certainty[at], right[at]) for at in samples]),
-        "ece_if_perfect": _score(float(perfect.mean()), perfect.tolist()),
+        "ece": _rounded(ece(certainty, right), np.array([ece(certainty[at], right[at]) for at in samples])),
+        "ece_if_perfect": _rounded(float(perfect.mean()), perfect),
     }
 
 
-def _by_group(groups: Groups) -> list[NDArray[np.int64]]:
-    return [np.flatnonzero(groups == group) for group in np.unique(groups)]
+def _draws(groups: int) -> Iterator[Counts]:
+    return draws(groups, resamples=RESAMPLES)
 
 
-def _draws(groups: int) -> NDArray[np.int64]:
-    """(RESAMPLES, groups): which groups each resample holds; the same for every measure."""
-    return np.random.default_rng(SEED).integers(groups, size=(RESAMPLES, groups))
-
-
-def _interval(tables: Counts, measure: Callable[[Counts], NDArray[np.float64]]) -> Score:
-    values = [float(measure(tables[draw].sum(axis=0))) for draw in _draws(len(tables))]
-    return _score(float(measure(tables.sum(axis=0))), values)
-
-
-def _score(value: float, values: list[float]) -> Score:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Score(round(value, 4), round(float(low), 4), round(float(high), 4))
+def _rounded(value: float, values: Values) -> Score:
+    found = interval(value, values)
+    return Score(round(found.value, 4), round(found.low, 4), round(found.high, 4))

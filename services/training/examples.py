@@ -13,6 +13,7 @@ from services.emotion.abstention import Band, Limits, unfit
 from services.emotion.features.feature import Feature
 from services.training.audio import TELEPHONE_RATE, fingerprint, heard
 from services.training.cache import Heard, Progress, vectors
+from services.training.copies import Copies
 from services.training.corpora.corpus import Corpus, Segment
 from services.training.corpora.folder import read_corpus
 from services.training.errors import CorpusError, SchemeError, TrainingError
@@ -35,6 +36,7 @@ class Hearing:
     feature: Feature
     band: Band
     limits: Limits
+    copies: Copies = Copies.NONE  #: that are learnt beside each segment, and never judged
 
     @property
     def rate(self) -> int:
@@ -50,6 +52,7 @@ class Examples:
     layers: Rows = field(repr=False)  #: (windows, layers, values), on disk
     wanted: Targets = field(repr=False)
     skipped: Counter[str]  #: reason -> segments that the bundle would not judge, or that have no class
+    copies: tuple[Rows, ...] = field(default=(), repr=False)  #: as `layers`: a training copy of each window
 
     @property
     def grouped(self) -> Literal["conversation", "speaker"]:
@@ -113,8 +116,11 @@ def examples(harmonised: Harmonised, hearing: Hearing, cache: Path, progress: Pr
     segments = tuple(corpus.segments[place] for place in places)
     if len({segment.conversation or segment.speaker for segment in segments}) < MIN_GROUPS:
         raise CorpusError(f"{corpus.name}: {MIN_GROUPS} speakers or more are needed to judge by unheard voices")
-    layers = vectors(cache, hearing.feature, Heard(corpus.recordings, segments, hearing.band), progress)
-    return Examples(segments, layers, wanted, skipped)
+    layers, *copies = (
+        vectors(cache, hearing.feature, Heard(corpus.recordings, segments, hearing.band, copy), progress)
+        for copy in ("", *hearing.copies.kinds)
+    )
+    return Examples(segments, layers, wanted, skipped, tuple(copies))
 
 
 def _unfit(corpus: Corpus, segment: Segment, hearing: Hearing) -> Unlabelled | None:
@@ -139,6 +145,11 @@ def layer_of(found: Examples, wanted: int | None, known: NDArray[np.bool_] | Non
     targets = {head: classes[some] for head, classes in found.wanted.items()}
     scores = layer_scores(lambda at: found.layers[some, at], layers, targets, groups, SEED)
     return int(scores.argmax())
+
+
+def versions(found: Examples, layer: int) -> NDArray[np.float32]:
+    """(windows, 1 + copies, values): each window and its training copies, of one hidden layer."""
+    return np.stack([rows[:, layer] for rows in (found.layers, *found.copies)], axis=1).astype(np.float32)
 
 
 def data_hash(corpus: Corpus, found: Examples) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
-from services.emotion.heads import Heads, rbf, standardised
+from services.emotion.heads import Heads, rbf, rounded, standardised
 from services.training.errors import SchemeError
 from services.training.harmonise import NONE
 from streams.domain.schemes import Scheme, class_of
@@ -61,7 +61,7 @@ def fit(scheme: Scheme, vectors: Vectors, wanted: Targets) -> Heads:
     """
     _check_complete(scheme, wanted)
     mean, scale = scaler(vectors)
-    points = standardised(vectors, mean, scale)
+    points = rounded(standardised(vectors, mean, scale))
     gamma = 1 / points.shape[1]
     packed: dict[str, Packed] = {}
     for known, heads in _alike(wanted):

@@ -22,14 +22,15 @@ from services.emotion.features.feature import Feature, Framewise, has_frames
 from services.emotion.features.functionals import FEATURE
 from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
-from services.emotion.heads import Heads
+from services.emotion.heads import Heads, rounded
 from services.emotion.manifest import Described, Distance, Head, Manifest, Score, Training, conversation_mark
 from services.training.cache import Heard, Progress
 from services.training.card import write_card
+from services.training.copies import Copies
 from services.training.corpora.corpus import Corpus
 from services.training.errors import TrainingError
 from services.training.evaluate import Groups, HeldOut, calibrated, fit_calibrated, folds, scored
-from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of
+from services.training.examples import Examples, Hearing, chosen, data_hash, examples, layer_of, versions
 from services.training.harmonise import NONE
 from services.training.machines import scaler
 from streams.domain.schemes import EMODB, Scheme
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from services.emotion.networks import Networks  # needs PyTorch
 
 #: What judges, how likely what it says is, and what is said of groups that were left out.
-Fitted = tuple["Heads | Networks", Calibration, HeldOut]
+Fitted = tuple["Heads | Networks", Calibration, HeldOut | None]
 
 MIN_MS = 1_000
 
@@ -59,6 +60,8 @@ class Plan:
     device: str = "cpu"
     band: Band = Band.TELEPHONE
     left_out: tuple[str, ...] = ()  #: speakers kept out of everything
+    copies: Copies = Copies.NONE  #: of each window, learnt beside it by machines
+    scored: bool = True  #: on unheard groups, which takes machines nine tenths of the time
     cache: Path | None = None  #: folder of vectors, and of networks that learn: a stopped run goes on there; None: none
 
     @property
@@ -80,25 +83,25 @@ def train(plan: Plan, progress: Progress = lambda _what, _steps: lambda: None) -
 
 
 def _train(plan: Plan, cache: Path, progress: Progress) -> Bundle:
-    hearing = Hearing(_opened(plan), plan.band, plan.limits)
+    hearing = Hearing(_opened(plan), plan.band, plan.limits, plan.copies)
     manifests.check_rate(hearing.rate, f"--band {plan.band} of feature {plan.feature}: the rate")
     harmonised = chosen(plan.corpus, plan.scheme, plan.left_out)
     found = examples(harmonised, hearing, cache, progress)
     layer, fingerprint = layer_of(found, plan.layer), data_hash(harmonised.corpus, found)
-    vectors, groups = _of_layer(found, layer), found.groups
+    vectors, groups = versions(found, layer), found.groups
     scratch = cache / "networks" / _basis(plan, hearing, fingerprint)
     if plan.head == "svm":
         heads, sigmoids, judged = _machines(plan, found, vectors, progress)
     else:
         windows = Heard(harmonised.corpus.recordings, found.segments, hearing.band)
         heads, sigmoids, judged = _networks(
-            plan, found, vectors, feature=hearing.feature, windows=windows, scratch=scratch, progress=progress
+            plan, found, vectors[:, 0], feature=hearing.feature, windows=windows, scratch=scratch, progress=progress
         )
     described = Described(hearing.feature.name, hearing.feature.version, layer, plan.models)
-    scores = scored(judged, found.wanted, groups, progress("intervals", len(found.wanted)))
+    scores = scored(judged, found.wanted, groups, progress("intervals", len(found.wanted))) if judged else {}
     training = _training(plan, harmonised.corpus, found, fingerprint)
     manifest = _manifest(plan, hearing, described, training, calibration=sigmoids, scores=scores)
-    made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors, groups), device=plan.device)
+    made = save_bundle(plan.out, manifest, heads, _reference(heads, vectors[:, 0], groups), device=plan.device)
     write_card(plan.out, made, _counts(found, plan.scheme), found.skipped, harmonised.corpus.source)
     shutil.rmtree(scratch, ignore_errors=True)
     return made
@@ -108,11 +111,15 @@ def _opened(plan: Plan) -> Feature:
     feature = open_feature(plan.feature, plan.models, plan.device)
     if plan.head != "svm" and not has_frames(feature):
         raise TrainingError(f"--head {plan.head}: feature {plan.feature} gives no frames; choose wav2vec2 or wavlm")
+    if plan.head != "svm" and plan.copies.kinds:
+        raise TrainingError(f"--copies {plan.copies}: networks learn from windows as they are; leave it out")
     return feature
 
 
 def _machines(plan: Plan, found: Examples, vectors: NDArray[np.float32], progress: Progress) -> Fitted:
-    judged = _judged(plan, found, progress(f"leaving one {found.grouped} out", _fits(found.groups)))
+    judged = None
+    if plan.scored:
+        judged = _judged(plan, found, progress(f"leaving one {found.grouped} out", _fits(found.groups)))
     tick = progress("fitting", len(list(folds(found.groups))))
     heads, sigmoids = fit_calibrated(plan.scheme, vectors, found.wanted, found.groups, tick)
     return heads, sigmoids, judged
@@ -157,14 +164,9 @@ def _judged(plan: Plan, found: Examples, tick: Callable[[], None]) -> HeldOut:
     """What is said of unheard groups; the hidden layer too is chosen without them."""
 
     def described(known: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return _of_layer(found, layer_of(found, plan.layer, known))
+        return versions(found, layer_of(found, plan.layer, known))
 
     return calibrated(plan.scheme, described, found.wanted, found.groups, tick)
-
-
-def _of_layer(found: Examples, layer: int) -> NDArray[np.float32]:
-    """(windows, values) of one hidden layer."""
-    return np.ascontiguousarray(found.layers[:, layer], np.float32)
 
 
 def _fits(groups: Groups) -> int:
@@ -174,7 +176,7 @@ def _fits(groups: Groups) -> int:
 
 def _reference(heads: "Heads | Networks", vectors: NDArray[np.float32], groups: Groups) -> Reference:
     _, numbers = np.unique(groups, return_inverse=True)
-    return refer(placed(vectors, heads.mean, heads.scale), numbers.astype(np.int32))
+    return refer(rounded(placed(vectors, heads.mean, heads.scale)), numbers.astype(np.int32))
 
 
 def _counts(found: Examples, scheme: Scheme) -> Counter[str]:
@@ -193,6 +195,7 @@ def _training(plan: Plan, corpus: Corpus, found: Examples, fingerprint: str) -> 
         grouped=found.grouped,
         left_out=tuple(sorted(plan.left_out)),
         segmented=corpus.cut.value,
+        copies=plan.copies.kinds,
     )
 
 

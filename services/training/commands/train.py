@@ -14,6 +14,7 @@ from services.emotion.bundle import Bundle
 from services.emotion.features.functionals import FEATURE
 from services.emotion.features.sources import Model
 from services.emotion.manifest import Head, Score
+from services.training.copies import Copies
 from streams import usecases
 from streams.domain.schemes import EMODB
 
@@ -34,6 +35,7 @@ Layer = Annotated[int | None, typer.Option(help="Hidden layer of the feature; el
 HeadKind = Annotated[Head, typer.Option("--head", help="What judges: networks hear the frames of wav2vec2 or wavlm.")]
 Device = Annotated[str, typer.Option(help="Where a feature with weights, and networks, run: cpu, cuda.")]
 BandOption = Annotated[Band, typer.Option(help="What of a voice is heard: as on a telephone, or as recorded.")]
+CopiesOption = Annotated[Copies, typer.Option(help="Copies of each window that are learnt beside it, never judged.")]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder of vectors and learning networks: a stopped run goes on there.")
 ]
@@ -52,6 +54,7 @@ def train(
     head: HeadKind = "svm",
     scheme: SchemeName = EMODB.name,
     band: BandOption = Band.TELEPHONE,
+    copies: CopiesOption = Copies.NONE,
     device: Device = "cpu",
     leave_out: LeaveOut = None,
     cache: Cache = None,
@@ -73,6 +76,7 @@ def train(
         head=head,
         device=device,
         band=band,
+        copies=copies,
         left_out=tuple(leave_out or ()),
         cache=cache,
     )

@@ -12,10 +12,12 @@ from services.emotion.abstention import Band, out_of_domain, placed, refer
 from services.emotion.bundle import DEMO, load_bundle
 from services.emotion.features.functionals import FEATURE
 from services.emotion.features.registry import open_feature
+from services.emotion.heads import FAR
 from services.emotion.manifest import MANIFEST, conversation_mark
 from services.emotion.model import judge
 from services.training import evaluate
 from services.training.audio import TELEPHONE_RATE, heard
+from services.training.copies import Copies
 from services.training.corpora.folder import read_corpus
 from services.training.errors import TrainingError
 from services.training.evaluate import folds
@@ -81,7 +83,7 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
     described = steps.pop(1)
     assert described[0].startswith("functionals-")
     assert described[1] == 36
-    assert steps == [("hearing", 36), ("leaving one speaker out", 6), ("fitting", 3), ("intervals", 5)]
+    assert steps == [("hearing", 36), ("leaving one speaker out", 6), ("intervals", 5), ("fitting", 3)]
     segments = {each.recording: each for each in read_corpus(corpus).segments}
     windows = [heard(corpus, segments[f"3{label}0.wav"], TELEPHONE_RATE, Band.TELEPHONE) for label in MOODS]
     unheard = judge(made, windows)
@@ -94,9 +96,33 @@ def test_a_trained_bundle_loads_and_knows_the_voices_it_was_shown(corpus: Path, 
     assert made.sha256 in card
 
 
-def test_training_twice_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
-    made = [train(Plan(corpus, tmp_path / name)) for name in ("a", "b")]
+@pytest.mark.parametrize("copies", [Copies.NONE, Copies.LINES_AND_SPEEDS])
+def test_training_twice_gives_the_same_bytes(corpus: Path, tmp_path: Path, copies: Copies) -> None:
+    made = [train(Plan(corpus, tmp_path / name, copies=copies, scored=False)) for name in ("a", "b")]
     assert made[0].sha256 == made[1].sha256
+
+
+def test_copies_of_a_window_are_learnt_from_and_no_window_is_compared_with_them(corpus: Path, tmp_path: Path) -> None:
+    """The reference is the windows alone, and so is what counts as one; the copies are among the support vectors."""
+    announced: list[str] = []
+
+    def progress(what: str, _count: int):  # noqa: ANN202 - as above
+        announced.append(what)
+        return lambda: None
+
+    made = train(Plan(corpus, tmp_path, copies=Copies.LINES, cache=tmp_path / "cache", scored=False), progress)
+    assert [what.split(", ")[1] for what in announced if what.startswith("functionals-")] == [
+        "telephone band",
+        "telephone band line1",
+        "telephone band line2",
+    ]
+    assert made.manifest.training.copies == ("line1", "line2")
+    assert len(made.reference.points) == made.manifest.training.windows == 48
+    windows = {np.clip(row, -FAR, FAR).tobytes() for row in made.reference.points}
+    assert 0 < sum(row.tobytes() not in windows for row in made.heads.support) <= 96
+    card = " ".join((tmp_path / "CARD.md").read_text().split())
+    assert "learnt from copies of each segment (line1, line2)" in card
+    assert "Nobody has scored this bundle." in card
 
 
 def test_vectors_that_a_cache_holds_are_not_computed_again(corpus: Path, tmp_path: Path) -> None:
@@ -123,9 +149,11 @@ def test_recordings_that_the_bundle_would_not_judge_are_left_out_and_counted(cor
 def test_the_command_writes_a_bundle_and_shows_its_scores(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["train", str(corpus), str(tmp_path / "bundle"), "--name", "mine", "--leave-out", "00"]) == 0
+    options = ["--name", "mine", "--leave-out", "00", "--copies", "lines"]
+    assert run(["train", str(corpus), str(tmp_path / "bundle"), *options]) == 0
     assert "arousal.full" in capsys.readouterr().out
-    assert load_bundle(tmp_path / "bundle").manifest.name == "mine"
+    manifest = load_bundle(tmp_path / "bundle").manifest
+    assert (manifest.name, manifest.training.copies) == ("mine", Copies.LINES.kinds)
 
 
 @pytest.mark.parametrize(

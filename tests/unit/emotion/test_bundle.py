@@ -99,11 +99,12 @@ def test_a_bundle_of_machines_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", judged], check=False, cwd=ROOT).returncode == 0
 
 
-def test_the_reference_is_every_training_window_and_holds_the_support_vectors() -> None:
-    bundle = load_bundle(DEMO)
-    windows = {np.clip(row, -3, 3).tobytes() for row in bundle.reference.points}
+def test_the_reference_is_every_training_window_and_support_vectors_are_windows_or_copies_of_them() -> None:
+    bundle, arrays = load_bundle(DEMO), load((DEMO / WEIGHTS).read_bytes())
+    kept = np.concatenate([arrays["reference"], arrays["copies"]]).astype(np.float32)
     assert len(bundle.reference.points) == bundle.manifest.training.windows == 339
-    assert {row.tobytes() for row in bundle.heads.support} <= windows
+    assert len(arrays["copies"]) <= 339 * len(bundle.manifest.training.copies)
+    assert {row.tobytes() for row in bundle.heads.support} <= {np.clip(row, -3, 3).tobytes() for row in kept}
 
 
 def test_a_conversation_is_known_again_by_its_mark_and_not_by_its_name() -> None:
@@ -126,8 +127,8 @@ def test_the_digest_covers_both_files(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda it: it.update(format=FORMAT + 1), r"bundle\.json: format 3 is of a newer version.*; update undertone"),
-        (lambda it: it.update(format=1), r"bundle\.json: format 1 is of an older version, .*; train it again"),
+        (lambda it: it.update(format=FORMAT + 1), r"bundle\.json: format 4 is of a newer version.*; update undertone"),
+        (lambda it: it.update(format=2), r"bundle\.json: format 2 is of an older version, .*; train it again"),
         (lambda it: it.update(surprise=1), r"bundle\.json: .*surprise"),
         (lambda it: it.pop("limits"), r"bundle\.json: .*limits"),
         (lambda it: it["feature"].update(name="mood"), r"bundle\.json: feature 'mood': there is none of this name"),
@@ -201,6 +202,8 @@ def test_a_bundle_whose_corpus_brought_its_segments_never_met_the_rule_and_loads
     ("change", "complaint"),
     [
         (lambda it: it.pop("gamma"), "'gamma' must be float64 (1,), is missing"),
+        (lambda it: it.pop("copies"), "array 'copies' must be float16"),
+        (lambda it: it.update(reference=it["reference"].astype(np.float32)), "array 'reference' must be float16"),
         (lambda it: it.update(mean=it["mean"][1:]), "'mean' must be float64 (822,), is float64 (821,)"),
         (lambda it: it.update(dual=it["dual"].astype(np.float32)), "array 'dual' must be float64"),
         (lambda it: it["reference"].__setitem__((0, 0), np.nan), "'reference' holds values that are no numbers"),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.emotion.heads import decisions, standardised
+from services.emotion.heads import decisions, rounded, standardised
 from services.training import machines as module
 from services.training.errors import SchemeError
 from services.training.harmonise import NONE
@@ -29,7 +29,8 @@ def test_packed_machines_decide_as_scikit_learns(seed: int) -> None:
         heads = fit(EMODB, vectors, wanted)
     unheard = clouds(seed + 1)
     found = decisions(heads, unheard)
-    points, known = (standardised(each, heads.mean, heads.scale).astype(np.float64) for each in (unheard, vectors))
+    points, known = (standardised(each, heads.mean, heads.scale) for each in (unheard, vectors))
+    points, known = points.astype(np.float64), rounded(known).astype(np.float64)
     for head, classes in wanted.items():
         theirs = machine(heads.gamma).fit(known, classes).decision_function(points)
         ours = found[head] if theirs.ndim == 2 else found[head][:, 1]
@@ -59,7 +60,7 @@ def test_a_head_is_fitted_on_the_windows_that_have_a_class_under_it(seed: int) -
     wanted["valence.full"] = np.where(some, wanted["valence.full"], NONE)
     wanted["valence.binary"] = np.where(some, wanted["valence.binary"], NONE)
     heads, points = fit(EMODB, vectors, wanted), clouds(seed + 1)
-    known = standardised(vectors, heads.mean, heads.scale).astype(np.float64)
+    known = rounded(standardised(vectors, heads.mean, heads.scale)).astype(np.float64)
     theirs = machine(heads.gamma).fit(known[some], wanted["valence.full"][some])
     theirs = theirs.decision_function(standardised(points, heads.mean, heads.scale).astype(np.float64))
     np.testing.assert_allclose(decisions(heads, points)["valence.full"], theirs, atol=2e-3)
