@@ -15,7 +15,8 @@ mkdir -p "$out"
 $undertone corpus check "$out/emodb4"
 $undertone corpus statistics "$out/emodb4" --scheme emodb --markdown "$out/statistics.md" --png "$out/statistics.png"
 $undertone experiment run ops/experiments/reproduce.yaml --out "$out/experiment"
-$undertone train "$out/emodb4" "$out/bundle" --name demo --cache "$out/experiment/cache"
+$undertone train "$out/emodb4" "$out/bundle" --name demo --feature functionals-2 --copies lines-and-speeds \
+  --cache "$out/experiment/cache"
 {
   echo "# Results: the paper's path on EmoDB's four classes"
   echo

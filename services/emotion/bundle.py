@@ -153,8 +153,8 @@ def _arrays(path: Path, weights: bytes, manifest: Manifest, values: int) -> dict
         "groups": (rows,),
     }
     if manifest.networks is None:
-        shapes |= {"copies": (copies, values), "support": (vectors,), "dual": (vectors, columns)}
-        shapes |= {"intercept": (columns,), "gamma": (1,)}
+        shapes |= {"support": (vectors,), "dual": (vectors, columns), "intercept": (columns,), "gamma": (1,)}
+        shapes |= {"copies": (copies, values)}
     for name, shape in shapes.items():
         _check_array(path, name, arrays.get(name), shape)
     _check_values(path, arrays, rows + copies, len(manifest.training.conversations))

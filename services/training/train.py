@@ -19,7 +19,7 @@ from services.emotion.abstention import Band, Limits, Reference, placed, refer
 from services.emotion.bundle import Bundle, save_bundle
 from services.emotion.calibration import Calibration
 from services.emotion.features.feature import Feature, Framewise, has_frames
-from services.emotion.features.functionals import FEATURE
+from services.emotion.features.functionals2 import Functionals2
 from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
 from services.emotion.heads import Heads, rounded
@@ -53,7 +53,7 @@ class Plan:
     out: Path
     name: str = "demo"
     scheme: Scheme = EMODB
-    feature: str = FEATURE
+    feature: str = Functionals2.name
     models: tuple[Model, ...] = ()  #: that the feature needs
     layer: int | None = None  #: of the feature; None: what a linear probe chooses
     head: Head = "svm"  #: networks hear every layer; `layer` then only tells how far a window is from what they know

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from services.emotion.abstention import Band
 from services.emotion.bundle import Bundle
-from services.emotion.features.functionals import FEATURE
+from services.emotion.features.functionals2 import Functionals2
 from services.emotion.features.sources import Model
 from services.emotion.manifest import Head, Score
 from services.training.copies import Copies
@@ -48,7 +48,7 @@ def train(
     out: Out,
     *,
     name: Name = "demo",
-    feature: FeatureName = FEATURE,
+    feature: FeatureName = Functionals2.name,
     model: Models = None,
     layer: Layer = None,
     head: HeadKind = "svm",
