@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from services.standalone.kafka import kafka as running_kafka
 from services.standalone.postgres import create_database
@@ -18,6 +19,9 @@ from streams.store.migrate import migrate
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT.parent / "shared" / "data"
+settings.register_profile("untimed", deadline=None)  # no test times anything
+settings.load_profile("untimed")
+
 _NOT_RUN = pytest.StashKey[list[str]]()
 
 
