@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 FAR = 3.0  #: standard deviations; further out a value says that a window is strange, not how angry it is
 MARGIN = 1e-4  #: between decision values, at least: windows nearer to a border than that are scored in float64
 PROBED = 64  #: support vectors on which it is seen how wrong float32 is for a bundle
+SMALL = 4_000_000  #: values of all support vectors together, up to which float64 takes no time worth saving
 BATCH = 256  #: windows in one product of matrices: of more, the kernel leaves the processor's cache
 BLOCK = 1024  #: support vectors in float64 at a time
 
@@ -106,6 +107,13 @@ def fast_decisions(made: Fast, vectors: NDArray[np.floating]) -> tuple[dict[str,
     if close.any():
         scores[close] = _exactly(made.heads, points[close])
     return _by_head(made.heads, scores), close
+
+
+def scored(made: Fast, vectors: NDArray[np.floating]) -> dict[str, Array]:
+    """What `decisions` says: of few support vectors in float64, where neighbours change nothing that can be seen."""
+    if made.heads.support.size <= SMALL:
+        return decisions(made.heads, vectors)
+    return fast_decisions(made, vectors)[0]
 
 
 def _roughly(made: Fast, points: NDArray[np.float32]) -> Array:

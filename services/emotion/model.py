@@ -13,7 +13,7 @@ from services.emotion.abstention import out_of_domain, placed, unfit
 from services.emotion.bundle import Bundle
 from services.emotion.calibration import probabilities, said
 from services.emotion.features.feature import Framewise
-from services.emotion.heads import Fast, fast_decisions
+from services.emotion.heads import Fast, scored
 from streams.domain.records import Heads, Outcome
 from streams.domain.unlabelled import Unlabelled
 
@@ -126,7 +126,7 @@ def _judged(bundle: Bundle, heard: Sequence[Heard]) -> list[tuple[Unlabelled | N
     """Of each window: whether it is out of domain, and the decision values of all heads side by side (columns,)."""
     vectors, heads = np.stack([each.vector for each in heard]), bundle.heads
     if isinstance(bundle.judges, Fast):
-        scores = np.hstack(list(fast_decisions(bundle.judges, vectors)[0].values()))
+        scores = np.hstack(list(scored(bundle.judges, vectors).values()))
     else:
         scores = np.stack([each.scores for each in heard if each.scores is not None])
     far = out_of_domain(bundle.reference, placed(vectors, heads.mean, heads.scale))

@@ -118,14 +118,14 @@ def test_a_window_at_which_the_feature_fails_fails_alone(
 def test_a_window_at_which_the_machines_raise_fails_alone(
     demo: Bundle, speech: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    culprit, honest = demo.feature.vectors([speech(1)])[0, 0], model.fast_decisions
+    culprit, honest = demo.feature.vectors([speech(1)])[0, 0], model.scored
 
     def raising(made: Any, vectors: Window) -> Any:  # noqa: ANN401 - stands for the real one
         if (vectors == culprit).all(axis=1).any():
             raise ValueError("the customer's words")
         return honest(made, vectors)
 
-    monkeypatch.setattr(model, "fast_decisions", raising)
+    monkeypatch.setattr(model, "scored", raising)
     assert judge(demo, [speech(0), speech(1), speech(2)]).reasons == (None, Unlabelled.MODEL_ERROR, None)
 
 
@@ -135,7 +135,7 @@ def test_memory_that_runs_out_is_the_machines_trouble_and_not_the_windows(
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(model, "fast_decisions", full)
+    monkeypatch.setattr(model, "scored", full)
     with pytest.raises(MemoryError):
         judge(demo, [speech(0)])
 
@@ -148,7 +148,7 @@ def test_a_gpu_that_has_no_memory_left_is_the_machines_trouble_too(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(model, "fast_decisions", full)
+    monkeypatch.setattr(model, "scored", full)
     with pytest.raises(torch.OutOfMemoryError):
         judge(demo, [speech(0), speech(1)])
 
@@ -182,3 +182,12 @@ def test_every_reason_belongs_to_one_outcome() -> None:
         Unlabelled.BANDWIDTH,
         Unlabelled.DISTANCE,
     }
+
+
+def test_the_demo_bundle_says_the_same_of_a_window_in_any_company(demo: Bundle, speech: Speech) -> None:
+    windows = [speech(at) for at in range(4)]
+    together = judge(demo, windows)
+    for at, window in enumerate(windows):
+        alone = judge(demo, [window])
+        for head, shares in alone.probabilities.items():
+            np.testing.assert_allclose(shares[0], together.probabilities[head][at], rtol=0, atol=1e-6)
