@@ -19,7 +19,7 @@ from streams.ports import Fetched
 from streams.store.audit import Action
 from streams.topics import CALLS, DEADLETTERS, ESCALATIONS, LABELS, WINDOWS
 
-NEAR = 1e-3  #: of the real bundle: how many threads share a product of float32 moves its last bits
+NEAR = 1e-4  #: of the real bundle: a batch's company moves the last bits
 
 
 @dataclass(slots=True)

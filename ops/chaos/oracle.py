@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ops.chaos import scorer
 from ops.chaos.sounds import RATE
@@ -160,7 +161,9 @@ def bundled(bundle: Bundle) -> Labeller:
 
     def label(windows: Sequence[Window]) -> list[Label]:
         heard = [np.frombuffer(window.data, ">i2").astype(np.float32) / np.float32(32768) for window in windows]
-        judged = judge(bundle, [resample(samples[np.newaxis], RATE, bundle.manifest.rate)[0] for samples in heard])
+        resampled = [resample(samples[np.newaxis], RATE, bundle.manifest.rate)[0] for samples in heard]
+        with threadpool_limits(1, user_api="blas"):  # as the service: more threads round a product otherwise
+            judged = judge(bundle, resampled)
         return [_said(bundle, judged, row, window) for row, window in enumerate(windows)]
 
     return label
