@@ -23,6 +23,7 @@ class Point:
     offset: int
     audio_offset: int
     turn_at: datetime | None = None  #: the log's time at which the oldest open turn began
+    echo: bytes = b""  #: what is known of the way from either channel into the other
 
 
 def remember(points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:

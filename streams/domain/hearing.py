@@ -10,7 +10,13 @@ from streams.domain.windows import Fate, Span, Turn
 
 Fates = Mapping[Fate, int]  #: milliseconds by fate
 
-_AGENT = {Kind.SPEECH: Fate.AGENT, Kind.SILENCE: Fate.SILENCE, Kind.OVERLAP: Fate.OVERLAP}
+_AGENT = {
+    Kind.SPEECH: Fate.AGENT,
+    Kind.SILENCE: Fate.SILENCE,
+    Kind.OVERLAP: Fate.OVERLAP,
+    Kind.LEAK: Fate.LEAK,
+    Kind.NOT_SPEECH: Fate.NOT_SPEECH,
+}
 
 
 @dataclass(frozen=True, slots=True)

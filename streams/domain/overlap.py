@@ -22,16 +22,22 @@ class Kind(StrEnum):
     SPEECH = "speech"
     SILENCE = "silence"
     OVERLAP = "overlap"
+    LEAK = "leak"  #: the other channel's voice
+    NOT_SPEECH = "not_speech"  #: a sound that is nobody's voice
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of every channel: speech probability and energy (sum of squared samples) each."""
+    """One frame of every channel: speech probability and energy (sum of squared samples) each.
+
+    `instead` says what a channel holds where it is not its speaker's voice: LEAK or NOT_SPEECH.
+    """
 
     start_ms: int
     end_ms: int
     probability: tuple[float, ...]
     energy: tuple[int, ...]
+    instead: tuple[Kind | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,12 @@ class Floor:
     speaking: tuple[bool, ...]
     pending: tuple[Heard, ...] = ()
     overlapping: bool = False
+    instead: tuple[Kind | None, ...] = ()  #: of the last frame
 
 
 #: Not by attribute: looking a member of an enumeration up takes longer than the rest of a frame.
 _KINDS = {True: Kind.SPEECH, False: Kind.SILENCE}
+_SPEECH, _LEAK = Kind.SPEECH, Kind.LEAK
 
 
 def silent(channels: int) -> Floor:
@@ -70,7 +78,7 @@ def step(floor: Floor, frame: Frame) -> tuple[Floor, tuple[Heard, ...]]:
             for probability, before in zip(frame.probability, floor.speaking, strict=True)
         ]
     )
-    return _resolve(Floor(speaking, floor.pending, floor.overlapping), frame)
+    return _resolve(Floor(speaking, floor.pending, floor.overlapping, frame.instead), frame)
 
 
 def finish(floor: Floor, end_ms: int, heard_ms: int) -> tuple[Heard, ...]:
@@ -78,22 +86,33 @@ def finish(floor: Floor, end_ms: int, heard_ms: int) -> tuple[Heard, ...]:
     out: tuple[Heard, ...] = ()
     if heard_ms < end_ms:
         channels = len(floor.speaking)
-        rest = Frame(heard_ms, end_ms, tuple(map(float, floor.speaking)), (LOUD,) * channels)
+        rest = Frame(heard_ms, end_ms, tuple(map(float, floor.speaking)), (LOUD,) * channels, floor.instead)
         floor, out = _resolve(floor, rest)
     return out + floor.pending
 
 
 def _resolve(floor: Floor, frame: Frame) -> tuple[Floor, tuple[Heard, ...]]:
-    kinds = tuple([_KINDS[speaks] for speaks in floor.speaking])
+    kinds = _kinds(floor)
     heard = Heard(frame.start_ms, frame.end_ms, kinds, frame.energy)
-    if len(floor.speaking) < 2 or not all(floor.speaking):
-        return Floor(floor.speaking), (*floor.pending, heard)
+    if len(kinds) < 2 or kinds.count(_SPEECH) < len(kinds):
+        return Floor(floor.speaking, instead=floor.instead), (*floor.pending, heard)
     if floor.overlapping:
         return floor, (_overlap(heard),)
     run = (*floor.pending, heard)
     if heard.end_ms - run[0].start_ms < OVERLAP_MS:
         return replace(floor, pending=run), ()
     return replace(floor, pending=(), overlapping=True), tuple(map(_overlap, run))
+
+
+def _kinds(floor: Floor) -> tuple[Kind, ...]:
+    kinds = tuple([_KINDS[speaks] for speaks in floor.speaking])
+    if not any(floor.instead):
+        return kinds
+    # A voice that leaks is told from noise by voice activity; what is not speech says so itself.
+    pairs = zip(kinds, floor.instead, strict=True)
+    return tuple(
+        [kind if found is None or (found is _LEAK and kind is not _SPEECH) else found for kind, found in pairs]
+    )
 
 
 def _overlap(heard: Heard) -> Heard:

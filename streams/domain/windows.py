@@ -1,6 +1,7 @@
 """The window rule: a speaker's resolved frames become turns, and turns windows of 2.5 to 20 s.
 
-A turn ends when its speaker has been silent for 0.5 s; shorter pauses stay inside. Overlap ends it at once. From 8 s a
+A turn ends when its speaker has been silent for 0.5 s; shorter pauses stay inside. Overlap ends it at once, 0.3 s of
+another voice that leaks in, or of what is no speech, as well (a pause until then). From 8 s a
 window may be cut at the first pause of 0.2 s, at 12 s at the quietest frame since 8 s; a cut stands only once 2.5 s of
 the turn follow it, else the rest stays in the window. So a window is shorter than 12 + 2.5 + 0.5 s, and nothing but
 turns under 2.5 s is lost.
@@ -13,7 +14,7 @@ turns under 2.5 s is lost.
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from streams.domain.overlap import Kind
+from streams.domain.overlap import OVERLAP_MS, Kind
 
 MIN_WINDOW_MS = 2_500
 MAX_WINDOW_MS = 20_000  #: exclusive
@@ -42,6 +43,9 @@ class Fate(StrEnum):
     DEAD = "dead"
 
 
+_FOREIGN = {Kind.LEAK: Fate.LEAK, Kind.NOT_SPEECH: Fate.NOT_SPEECH}  #: sounds that are not the speaker's voice
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Media time of one channel that shares a fate."""
@@ -61,6 +65,8 @@ class Turn:
     cut_ms: int | None = None  #: where the window will end if 2.5 s of the turn follow
     quiet_ms: int | None = None  #: end of the quietest frame since 8 s
     quiet_energy: int = 0
+    foreign: Fate | None = None  #: what the last frames hold instead of the speaker's voice
+    foreign_ms: int = 0  #: start of it
 
 
 def step(
@@ -70,15 +76,16 @@ def step(
     if kind is Kind.OVERLAP:
         return None, (*finish(turn), Span(start_ms, end_ms, Fate.OVERLAP))
     if turn is None:
-        if kind is Kind.SILENCE:
-            return None, (Span(start_ms, end_ms, Fate.SILENCE),)
-        return Turn(start_ms, end_ms, end_ms), ()
+        if kind is Kind.SPEECH:
+            return Turn(start_ms, end_ms, end_ms), ()
+        return None, (Span(start_ms, end_ms, _FOREIGN.get(kind, Fate.SILENCE)),)
     spoken_ms = end_ms if kind is Kind.SPEECH else turn.spoken_ms
-    heard = Turn(turn.start_ms, spoken_ms, end_ms, turn.cut_ms, turn.quiet_ms, turn.quiet_energy)
+    before, heard = turn, Turn(turn.start_ms, spoken_ms, end_ms, turn.cut_ms, turn.quiet_ms, turn.quiet_energy)
     turn = _quietest(heard, start_ms, energy)
     if kind is Kind.SPEECH:
         return _cut(_at_latest(turn))
-    if end_ms - turn.spoken_ms >= TURN_SILENCE_MS:
+    turn = _foreign(turn, before, kind, start_ms)
+    if end_ms - turn.spoken_ms >= TURN_SILENCE_MS or (turn.foreign and end_ms - turn.foreign_ms >= OVERLAP_MS):
         return None, finish(turn)
     return _at_latest(_at_pause(turn)), ()
 
@@ -89,9 +96,17 @@ def finish(turn: Turn | None) -> tuple[Span, ...]:
         return ()
     spoken = turn.spoken_ms - turn.start_ms
     rest = Span(turn.start_ms, turn.spoken_ms, Fate.WINDOW if spoken >= MIN_WINDOW_MS else Fate.SHORT)
-    if turn.heard_ms == turn.spoken_ms:
-        return (rest,)
-    return rest, Span(turn.spoken_ms, turn.heard_ms, Fate.SILENCE)
+    foreign_ms = turn.foreign_ms if turn.foreign else turn.heard_ms
+    pause, foreign = (turn.spoken_ms, foreign_ms, Fate.SILENCE), (foreign_ms, turn.heard_ms, turn.foreign)
+    after = [Span(start, end, fate) for start, end, fate in (pause, foreign) if fate and start < end]
+    return rest, *after
+
+
+def _foreign(turn: Turn, before: Turn, kind: Kind, start_ms: int) -> Turn:
+    fate = _FOREIGN.get(kind)
+    if fate is None:
+        return turn
+    return replace(turn, foreign=fate, foreign_ms=before.foreign_ms if before.foreign is fate else start_ms)
 
 
 def _quietest(turn: Turn, start_ms: int, energy: int) -> Turn:

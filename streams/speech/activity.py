@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from streams.domain.overlap import FRAME_MS
+from streams.speech.levels import levels
 from streams.speech.products import Floats
 from streams.speech.silero import WIDTH, Network
 
@@ -43,11 +44,15 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A stretch as heard: a speech probability and an energy (sum of squared samples) each frame."""
+    """A stretch as heard: a speech probability and an energy (sum of squared samples) each frame.
+
+    `levels` are the powers of each frame's 16 bands, a byte each (`streams/speech/levels.py`).
+    """
 
     probability: tuple[float, ...]
     energy: tuple[int, ...]
     state: bytes = field(repr=False)  #: after the last frame
+    levels: bytes = field(default=b"", repr=False)
 
 
 class VoiceActivity:
@@ -76,12 +81,13 @@ class VoiceActivity:
         probabilities = np.zeros((len(stretches), max(counts, default=0)), np.float32)
         for frame in range(probabilities.shape[1]):
             alive = sum(count > frame for count in counts)
-            heard = features[firsts[:alive] + frame]
+            heard = features[firsts[:alive] + frame, :WIDTH]
             probabilities[:alive, frame], states[:alive] = network.judge(heard, states[:alive])
-        found: dict[int, Activity] = {}
+        loud, found = levels(features[:, WIDTH:]), dict[int, Activity]()
         for row, n in enumerate(order):
             probability = tuple(probabilities[row, : counts[n]].tolist())
-            found[n] = Activity(probability, _energy(stretches[n].frames, size), states[row].tobytes())
+            energy, loudness = _energy(stretches[n].frames, size), loud[firsts[row] : firsts[row + 1]].tobytes()
+            found[n] = Activity(probability, energy, states[row].tobytes(), loudness)
         return [found[n] for n in range(len(stretches))]
 
 

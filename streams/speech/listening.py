@@ -7,9 +7,11 @@ from datetime import datetime
 from streams.domain import hearing as fold
 from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing
-from streams.domain.overlap import FRAME_MS, Frame
+from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.records import Role
+from streams.speech import crosstalk
 from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity, context_samples
+from streams.speech.crosstalk import Echo, Pair
 from streams.speech.decode import decode
 from streams.speech.tape import Chunk, Pcm, Tape
 
@@ -28,12 +30,20 @@ class Spoken:
 
 
 class Listening:
-    """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed."""
+    """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed.
+
+    `echo` is what is known of the way from either of two channels into the other.
+    """
 
     def __init__(
-        self, hearing: Hearing, activity: tuple[bytes, ...] | None = None, turn_at: datetime | None = None
+        self,
+        hearing: Hearing,
+        activity: tuple[bytes, ...] | None = None,
+        turn_at: datetime | None = None,
+        echo: bytes = b"",
     ) -> None:
         self.hearing = hearing
+        self.echo = echo or crosstalk.START
         self.turn_at = turn_at  #: the log's time of the chunk in which the oldest open turn begins
         self.activity = activity or (START,) * len(hearing.roles)
         self.tape = Tape()
@@ -60,6 +70,7 @@ class Listening:
         self.tape.cut()
         self.turn_at = None
         self.activity = (START,) * len(self.activity)
+        self.echo = crosstalk.rest(self.echo)
         return windows
 
     def cut_short(self, chunk: Listen) -> list[Spoken]:
@@ -84,10 +95,11 @@ class Listening:
             for channel, state in zip(samples, self.activity, strict=True)
         ]
 
-    def take(self, heard: Sequence[Activity]) -> list[Spoken]:
+    def take(self, heard: Sequence[Activity], echo: Echo) -> list[Spoken]:
         """Fold the frames of all channels; give back the windows that are now certain."""
-        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, self.hearing.heard_ms))
+        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, echo, self.hearing.heard_ms))
         self.activity = tuple(activity.state for activity in heard)
+        self.echo = echo.state
         windows = self._windows(cuts)
         needed = fold.needs_from(self.hearing)
         self.turn_at = None if needed is None else self._logged_at(needed)
@@ -132,9 +144,11 @@ def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) 
     for rate in {chunk.audio.rate for _, chunk, _ in chunks}:
         group = [index for index, (_, chunk, _) in enumerate(chunks) if chunk.audio.rate == rate]
         loaded = [chunks[index][0].load(chunks[index][1], chunks[index][2]) for index in group]
-        heard = iter(model.hear(rate, [stretch for stretches in loaded for stretch in stretches]))
-        for index, stretches in zip(group, loaded, strict=True):
-            windows[index] += chunks[index][0].take([next(heard) for _ in stretches])
+        activities = iter(model.hear(rate, [stretch for stretches in loaded for stretch in stretches]))
+        heard = [[next(activities) for _ in stretches] for stretches in loaded]
+        echoes = crosstalk.judge([_pair(each, chunks[index][0]) for index, each in zip(group, heard, strict=True)])
+        for index, each, echo in zip(group, heard, echoes, strict=True):
+            windows[index] += chunks[index][0].take(each, echo)
     return windows
 
 
@@ -143,9 +157,22 @@ def silent(roles: tuple[Role, ...]) -> Listening:
     return Listening(fold.silent(roles))
 
 
-def _frames(heard: Sequence[Activity], from_ms: int) -> Iterable[Frame]:
+def _pair(heard: Sequence[Activity], listening: Listening) -> Pair:
+    """Both channels; a channel that is alone has none to leak from."""
+    return Pair(tuple(activity.levels for activity in heard) if len(heard) > 1 else (b"", b""), listening.echo)
+
+
+def _frames(heard: Sequence[Activity], echo: Echo, from_ms: int) -> Iterable[Frame]:
     probabilities = zip(*(activity.probability for activity in heard), strict=True)
     energies = zip(*(activity.energy for activity in heard), strict=True)
     for index, (probability, energy) in enumerate(zip(probabilities, energies, strict=True)):
         start_ms = from_ms + index * FRAME_MS
-        yield Frame(start_ms, start_ms + FRAME_MS, probability, energy)
+        yield Frame(start_ms, start_ms + FRAME_MS, probability, energy, _instead(echo, index))
+
+
+_INSTEAD = {False: None, True: Kind.LEAK}
+
+
+def _instead(echo: Echo, frame: int) -> tuple[Kind | None, ...]:
+    leaks = echo.flags.get(frame)
+    return tuple([_INSTEAD[leak] for leak in leaks]) if leaks else ()

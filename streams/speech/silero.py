@@ -5,6 +5,7 @@ Products are always of the same shape, whatever the number of frames, and take e
 instructions: so a row's bits depend on nothing beside it (`streams/speech/products.py`).
 """
 
+import math
 from collections.abc import Callable
 from importlib.resources import files
 
@@ -14,6 +15,7 @@ from streams.speech.onnx import float_constants
 from streams.speech.products import Floats, product
 
 WIDTH = 128  #: of the features of a frame, and of each of the two recurrent layers' states
+BANDS = 16  #: equal steps on the mel scale from 200 to 3,600 Hz, at either rate
 FRAMES = 32  #: frames whose features are made in one go
 CHANNELS = 32  #: channels that are judged in one go
 _STEPS = 4  #: spectra a frame
@@ -49,6 +51,7 @@ class Network:
         self._spectrum = product(np.ascontiguousarray(basis.T), _STEPS * FRAMES)
         self._bins, self._window = len(basis) // 2, basis.shape[1]
         self._hop = self._window // 2
+        self._bands = product(_bands(self._bins, rate), FRAMES)
         self._one = _convolution(found, 0, rows=_STEPS * FRAMES)
         self._two = _convolution(found, 1, rows=_STEPS // 2 * FRAMES)
         # The last two see two columns and one: what multiplies their zero padding is left out.
@@ -61,7 +64,10 @@ class Network:
         self._out = _Layer(out, found["decoder.decoder.2.bias"], CHANNELS)
 
     def features(self, frames: Floats) -> Floats:
-        """What the network makes of each frame by itself: (n, context + frame) -> (n, 128)."""
+        """What the network makes of each frame by itself, and its power by band: (n, context + frame) -> (n, 128 + 16).
+
+        The power is that of the spectra which the network looks at anyway.
+        """
         return _tiled(self._features, frames, FRAMES)
 
     def judge(self, features: Floats, states: Floats) -> tuple[Floats, Floats]:
@@ -75,11 +81,13 @@ class Network:
         hops = np.concatenate((frames, mirrored), axis=1).reshape(count, _STEPS + 1, self._hop)
         spectra = self._spectrum(_rows(hops[:, :-1], hops[:, 1:]))
         spectra *= spectra
-        magnitudes = np.sqrt(spectra[:, : self._bins] + spectra[:, self._bins :]).reshape(count, _STEPS, self._bins)
+        powers = (spectra[:, : self._bins] + spectra[:, self._bins :]).reshape(count, _STEPS, self._bins)
+        bands = self._bands(powers[:, 0] + powers[:, 1] + powers[:, 2] + powers[:, 3])
+        magnitudes = np.sqrt(powers)
         heard = _relu(self._one(_neighbours(magnitudes, stride=1)))
         heard = _relu(self._two(_neighbours(heard.reshape(count, _STEPS, -1), stride=2)))
         heard = _relu(self._three(heard.reshape(count, -1)))
-        return _relu(self._four(heard))
+        return np.concatenate((_relu(self._four(heard)), bands), axis=1)
 
     def _judge(self, rows: Floats) -> Floats:
         cell = rows[:, 2 * WIDTH :]
@@ -95,6 +103,15 @@ def _convolution(found: dict[str, Floats], number: int, *, rows: int, taps: slic
     kernel = found[f"encoder.{number}.reparam_conv.weight"][:, :, taps]
     weights = np.ascontiguousarray(kernel.transpose(2, 1, 0).reshape(-1, len(kernel)))
     return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"], rows)
+
+
+def _bands(bins: int, rate: int) -> Floats:
+    """Which bins each band sums up: (bins, bands). Edges lie on the mel scale (O'Shaughnessy 1987), of whole bins."""
+    low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (200, 3600))
+    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 1) / 2595) - 1)
+    firsts = np.rint(edges * 2 * (bins - 1) / rate)
+    numbers = np.arange(bins)[:, np.newaxis]
+    return ((firsts[:-1] <= numbers) & (numbers < firsts[1:])).astype(np.float32)
 
 
 def _tiled(work: Callable[[Floats], Floats], rows: Floats, size: int) -> Floats:

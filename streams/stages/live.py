@@ -64,10 +64,10 @@ class Live:
 
     def passed(self, item: Item) -> None:
         """Keep the point after `item`, and with it what a restart would need."""
-        hearing = self.listening.hearing
+        heard, hearing = self.listening, self.listening.hearing
         offset = item.next_offset
-        audio_offset = offset if hearing.consent_seq is None else self.listening.oldest_offset
-        point = Point(item.ledger, hearing, self.listening.activity, offset, audio_offset, self.listening.turn_at)
+        audio_offset = offset if hearing.consent_seq is None else heard.oldest_offset
+        point = Point(item.ledger, hearing, heard.activity, offset, audio_offset, heard.turn_at, heard.echo)
         self.points = remember(self.points, point)
 
     @property
@@ -123,7 +123,7 @@ def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:
     epoch = next(epoch for epoch in epochs if epoch.id == point.ledger.epoch)
     return Live(
         ledger=point.ledger,
-        listening=Listening(point.hearing, point.activity, point.turn_at),
+        listening=Listening(point.hearing, point.activity, point.turn_at, point.echo),
         epoch=epoch,
         resume_offset=point.offset,
         saved=stored.next_offset,

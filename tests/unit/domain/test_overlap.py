@@ -58,6 +58,30 @@ def test_the_rest_of_under_a_frame_goes_on_as_before_it() -> None:
     assert (rest.start_ms, rest.end_ms, rest.kind) == (FRAME_MS, FRAME_MS + 10, (Kind.SPEECH,))
 
 
+def kinds(probability: tuple[float, ...], *instead: Kind | None) -> tuple[Kind, ...]:
+    _, (heard,) = overlap.step(overlap.silent(2), Frame(0, FRAME_MS, probability, (1, 1), instead))
+    return heard.kind
+
+
+def test_a_voice_that_leaks_is_no_overlap() -> None:
+    assert kinds((1.0, 1.0), None, Kind.LEAK) == (Kind.SPEECH, Kind.LEAK)
+
+
+def test_only_where_there_is_a_voice_can_one_leak() -> None:
+    assert kinds((1.0, 0.0), None, Kind.LEAK) == (Kind.SPEECH, Kind.SILENCE)
+
+
+def test_what_is_no_speech_needs_no_voice_activity() -> None:
+    assert kinds((1.0, 0.0), None, Kind.NOT_SPEECH) == (Kind.SPEECH, Kind.NOT_SPEECH)
+
+
+def test_the_rest_of_under_a_frame_is_what_the_frame_before_it_was() -> None:
+    frame = Frame(0, FRAME_MS, (1.0, 1.0), (1, 1), (None, Kind.LEAK))
+    floor, _ = overlap.step(overlap.silent(2), frame)
+    (rest,) = overlap.finish(floor, FRAME_MS + 10, FRAME_MS)
+    assert rest.kind == (Kind.SPEECH, Kind.LEAK)
+
+
 rows = st.lists(st.tuples(st.sampled_from("S-"), st.sampled_from("S-"), st.integers(1, 14)), min_size=1).map(
     lambda runs: ("".join(c * n for c, _, n in runs), "".join(a * n for _, a, n in runs))
 )

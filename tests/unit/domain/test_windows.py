@@ -1,4 +1,9 @@
-"""The window rule on timelines: one character a frame of 100 ms; S speech, - silence, O overlap, q quiet speech."""
+"""The window rule on timelines: one character a frame of 100 ms; S speech, - silence, O overlap, q quiet speech.
+
+L is the other channel's voice, N a sound that is no speech.
+"""
+
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +13,7 @@ from streams.domain.overlap import Kind
 from streams.domain.windows import Fate, Span, Turn
 
 KINDS = {"S": Kind.SPEECH, "q": Kind.SPEECH, "-": Kind.SILENCE, "O": Kind.OVERLAP}
+KINDS |= {"L": Kind.LEAK, "N": Kind.NOT_SPEECH}
 
 
 def fold(timeline: str, frame_ms: int = 100) -> list[Span]:
@@ -68,11 +74,30 @@ def test_overlap_ends_the_turn_at_once() -> None:
     assert drawn("S" * 30 + "OOO" + "S" * 10) == [(0, 30, "window"), (30, 33, "overlap"), (33, 43, "short")]
 
 
+def test_a_voice_that_leaks_in_ends_the_turn_after_three_tenths_of_a_second() -> None:
+    assert drawn("S" * 30 + "LLL" + "S" * 26) == [(0, 30, "window"), (30, 33, "leak"), (33, 59, "window")]
+    assert drawn("S" * 15 + "LL" + "S" * 15) == [(0, 32, "window")]
+
+
+def test_a_sound_that_is_no_speech_is_no_turn_and_ends_one() -> None:
+    assert drawn("N" * 60) == [(0, 60, "not_speech")]
+    assert drawn("S" * 30 + "NNNNNN" + "-") == [(0, 30, "window"), (30, 36, "not_speech"), (36, 37, "silence")]
+
+
+def test_silence_before_what_leaks_in_stays_silence() -> None:
+    assert drawn("S" * 30 + "--LLL" + "L-") == [
+        (0, 30, "window"),
+        (30, 32, "silence"),
+        (32, 36, "leak"),
+        (36, 37, "silence"),
+    ]
+
+
 def test_the_last_words_of_a_call_are_not_lost() -> None:
     assert drawn("S" * 26) == [(0, 26, "window")]
 
 
-timelines = st.lists(st.tuples(st.sampled_from("SSSq-O"), st.integers(1, 200)), min_size=1, max_size=20).map(
+timelines = st.lists(st.tuples(st.sampled_from("SSSq-OLN"), st.integers(1, 200)), min_size=1, max_size=20).map(
     lambda runs: "".join(mark * count for mark, count in runs)
 )
 
@@ -100,6 +125,9 @@ def test_speech_is_lost_only_in_short_turns(timeline: str) -> None:
     for span in fold(timeline, 32):
         if span.fate is Fate.SILENCE:
             marks = timeline[span.start_ms // 32 : span.end_ms // 32]
-            assert set(marks) == {"-"}
+            assert set(marks) <= {"-", "L", "N"}
+            assert not re.search("L{10}|N{10}", marks)
+        if span.fate in {Fate.LEAK, Fate.NOT_SPEECH}:
+            assert set(timeline[span.start_ms // 32 : span.end_ms // 32]) == {str(span.fate)[0].upper()}
         if span.fate is Fate.SHORT:
             assert span.end_ms - span.start_ms < windows.MIN_WINDOW_MS

@@ -67,7 +67,9 @@ def test_chunking_changes_no_bit_of_a_result(activity: VoiceActivity, rate: int,
         piece = pcm[start * size : end * size]
         before = padded[start * size : start * size + context]
         (part,) = activity.hear(rate, [stretch(rate, piece, heard.state, before)])
-        heard = Activity(heard.probability + part.probability, heard.energy + part.energy, part.state)
+        heard = Activity(
+            heard.probability + part.probability, heard.energy + part.energy, part.state, heard.levels + part.levels
+        )
     assert heard == whole
 
 
