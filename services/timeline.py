@@ -51,7 +51,7 @@ def timeline(
     Raises RecordingError where the roles do not fit, or the file turns out damaged.
     """
     check_roles(recording, roles)
-    heard, labels = listening.silent(roles), list[Label]()
+    heard, labels = listening.silent(roles, speaks_first=use_case.speaks_first), list[Label]()
     for at_ms, windows in spoken(recording, heard):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)

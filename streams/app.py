@@ -116,6 +116,7 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
     return Segment(
         epochs=read_epochs(parts.settings.epochs),
         use_cases=parts.use_cases.keys(),
+        speaks_first={name: use_case.speaks_first for name, use_case in parts.use_cases.items()},
         partitions=partitions,
         store=PostgresCalls(parts.database),
         sender=parts.sender,

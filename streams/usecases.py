@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from streams.domain import rules, schemes
+from streams.domain.records import Role
 from streams.domain.rules import Rule
 from streams.domain.schemes import Scheme
 from streams.domain.scoring import Asked, OutOfDomain
@@ -29,6 +30,7 @@ class UseCase:
     rules: tuple[Rule, ...]
     demo: bool
     out_of_domain: OutOfDomain
+    speaks_first: Role | None = None  #: on its calls of two channels; a call on which another does is not scored
 
     @property
     def asked(self) -> Asked:
@@ -47,6 +49,7 @@ class _File:
     rules: tuple[Rule, ...]
     demo: bool = False
     out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
+    speaks_first: Role | None = None
 
 
 class UseCaseError(ValueError):
@@ -137,7 +140,11 @@ def _checked(file: _File) -> UseCase:
         rules.check(rule, scheme.heads())
         if names.count(rule.name) > 1:
             raise ValueError(f"two rules are called {rule.name!r}; their ids would be the same, rename one")
-    return UseCase(file.name, file.language, scheme, file.bundle, file.rules, file.demo, file.out_of_domain)
+    if file.speaks_first is Role.MIXED:
+        raise ValueError("speaks_first is 'mixed'; name customer or agent, or leave it out")
+    return UseCase(
+        file.name, file.language, scheme, file.bundle, file.rules, file.demo, file.out_of_domain, file.speaks_first
+    )
 
 
 def _scheme(given: str | Scheme) -> Scheme:

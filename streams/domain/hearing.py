@@ -1,9 +1,10 @@
 """What is heard of a call: frames of all its channels become the customer's windows, and every millisecond a fate."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from streams.domain import overlap, windows
+from streams.domain import doubt, overlap, windows
+from streams.domain.doubt import Doubt
 from streams.domain.overlap import Floor, Frame, Heard, Kind
 from streams.domain.records import Role
 from streams.domain.windows import Fate, Span, Turn
@@ -39,11 +40,17 @@ class Hearing:
     fates: tuple[Fates, ...]
     heard_ms: int = 0  #: end of the last whole frame
     consent_seq: int | None = None
+    doubt: Doubt = field(default_factory=Doubt)
 
 
 def silent(roles: tuple[Role, ...]) -> Hearing:
     """Nothing heard yet."""
     return Hearing(roles, overlap.silent(len(roles)), (None,) * len(roles), ({},) * len(roles))
+
+
+def expecting(hearing: Hearing, first: Role | None) -> Hearing:
+    """The same call, of a use case that says who speaks first."""
+    return replace(hearing, doubt=Doubt(first))
 
 
 def resume(hearing: Hearing, *, at_ms: int, consent_seq: int) -> Hearing:
@@ -77,7 +84,7 @@ def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
     for channel, turn in enumerate(hearing.turns):
         book.enter(channel, windows.finish(turn))
     after = silent(hearing.roles)
-    return replace(after, fates=book.fates(), heard_ms=end_ms), (*cuts, *book.cuts)
+    return replace(after, fates=book.fates(), heard_ms=end_ms, doubt=hearing.doubt), (*cuts, *book.cuts)
 
 
 def needs_from(hearing: Hearing) -> int | None:
@@ -108,12 +115,18 @@ class _Book:
 
 
 def _take(hearing: Hearing, resolved: Iterable[Heard]) -> tuple[Hearing, tuple[Cut, ...]]:
-    book, turns = _Book(hearing), list(hearing.turns)
+    book, turns, doubted = _Book(hearing), list(hearing.turns), hearing.doubt
     for heard in resolved:
+        before, doubted = doubted, doubt.step(doubted, hearing.roles, heard)
+        if doubted.refused and not before.refused:
+            for channel, turn in enumerate(turns):
+                book.enter(channel, windows.void(turn))
+            turns = [None] * len(turns)
         for channel, role in enumerate(hearing.roles):
-            turns[channel], spans = _frame(role, turns[channel], heard, channel)
+            whose = Role.MIXED if doubted.refused else role
+            turns[channel], spans = _frame(whose, turns[channel], heard, channel)
             book.enter(channel, spans)
-    return replace(hearing, turns=tuple(turns), fates=book.fates()), tuple(book.cuts)
+    return replace(hearing, turns=tuple(turns), fates=book.fates(), doubt=doubted), tuple(book.cuts)
 
 
 def _frame(role: Role, turn: Turn | None, heard: Heard, channel: int) -> tuple[Turn | None, tuple[Span, ...]]:

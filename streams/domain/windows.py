@@ -90,6 +90,11 @@ def step(
     return _at_latest(_at_pause(turn)), ()
 
 
+def void(turn: Turn | None) -> tuple[Span, ...]:
+    """The open turn turns out to be nobody's."""
+    return () if turn is None else (Span(turn.start_ms, turn.heard_ms, Fate.UNKNOWN_ROLE),)
+
+
 def finish(turn: Turn | None) -> tuple[Span, ...]:
     """The turn is over: its rest, and the silence after it."""
     if turn is None:

@@ -152,9 +152,9 @@ def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) 
     return windows
 
 
-def silent(roles: tuple[Role, ...]) -> Listening:
-    """Nothing heard yet."""
-    return Listening(fold.silent(roles))
+def silent(roles: tuple[Role, ...], *, speaks_first: Role | None = None) -> Listening:
+    """Nothing heard yet; `speaks_first` is who does on calls of the use case, if it says so."""
+    return Listening(fold.expecting(fold.silent(roles), speaks_first))
 
 
 def _pair(heard: Sequence[Activity], listening: Listening) -> Pair:

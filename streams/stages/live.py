@@ -109,9 +109,9 @@ class Live:
         )
 
 
-def begin(ledger: Ledger, epoch: Epoch) -> Live:
+def begin(ledger: Ledger, epoch: Epoch, *, speaks_first: Role | None = None) -> Live:
     """A call that just started."""
-    return Live(ledger, listening.silent(ledger.channels), epoch)
+    return Live(ledger, listening.silent(ledger.channels, speaks_first=speaks_first), epoch)
 
 
 def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 from msgspec import MsgspecError
@@ -59,7 +60,10 @@ class _Admitted:
 
 
 class Segment:
-    """The stage. `clock` says what time it is where the partition's end leaves no log to ask."""
+    """The stage. `clock` says what time it is where the partition's end leaves no log to ask.
+
+    `speaks_first` has who speaks first on two channels, by use case.
+    """
 
     def __init__(
         self,
@@ -74,11 +78,12 @@ class Segment:
         metrics: Metrics,
         clock: Callable[[], datetime],
         checkpoint_interval_s: float = 1.0,
+        speaks_first: Mapping[str, Role | None] = MappingProxyType({}),
     ) -> None:
         self._epochs, self._use_cases, self._count = epochs, use_cases, partitions
         self._store, self._sender, self._letters = store, sender, letters
         self._activity, self._metrics, self._clock = activity, metrics, clock
-        self._interval_s = checkpoint_interval_s
+        self._interval_s, self._speaks_first = checkpoint_interval_s, speaks_first
         self._partitions: dict[int, _Partition] = {}
 
     def lost(self, partitions: Collection[int]) -> None:
@@ -190,7 +195,7 @@ class Segment:
         ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id)
         if ledger.use_case not in self._use_cases:
             raise UnusableError(Reason.UNKNOWN_USE_CASE, "`use_case` is not installed: see UNDERTONE_USE_CASES")
-        live = begin(ledger, epoch)
+        live = begin(ledger, epoch, speaks_first=self._speaks_first.get(ledger.use_case))
         live.next_offset = next_offset
         live.queue.append(Item(next_offset, ledger, (), opens=True))
         part.calls[ledger.call] = live

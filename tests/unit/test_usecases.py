@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from streams import usecases
+from streams.domain.records import Role
 from streams.domain.rules import Condition, Severity
 from streams.domain.schemes import (
     BUILT_IN,
@@ -242,3 +243,10 @@ def test_a_scheme_whose_classes_do_not_fit_is_refused(dimension: Dimension, mess
     with pytest.raises(ValueError, match="scheme 'site', dimension 'mood': ") as refused:
         check(Scheme("site", {"mood": dimension}))
     assert message in str(refused.value)
+
+
+def test_a_use_case_may_say_who_speaks_first_on_its_calls() -> None:
+    said = OWN_SCHEME.replace("language: de", "language: de\nspeaks_first: agent")
+    assert usecases.parse(said, "site.yaml").speaks_first is Role.AGENT
+    with pytest.raises(UseCaseError, match="name customer or agent"):
+        usecases.parse(said.replace("agent", "mixed"), "site.yaml")
