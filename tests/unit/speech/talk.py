@@ -42,3 +42,27 @@ def leaking(channels: NDArray[np.float64], gain_db: float, delay_ms: int, *, rat
 
 def pcm(signals: NDArray[np.float64]) -> NDArray[np.int16]:
     return np.clip(np.rint(signals), -32768, 32767).astype(np.int16)
+
+
+def tone(hertz: float, seconds: float) -> Signal:
+    return 4000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
+
+
+def fax() -> Signal:
+    """Calling tone, answering tone, then V.21 flags: frequency-shift keying at 300 baud (ITU-T T.30)."""
+    bits = np.resize([0, 1, 1, 1, 1, 1, 1, 0], 3 * 300)
+    hertz = np.repeat(np.where(bits, 1650, 1850), RATE // 300 + 1)[: 3 * RATE]
+    keyed = 4000 * np.sin(2 * np.pi * np.cumsum(hertz) / RATE)
+    return np.concatenate((tone(1100, 0.5), np.zeros(3 * RATE), tone(1100, 0.5), tone(2100, 3), keyed))
+
+
+def sung(seconds: float, seed: int = 0) -> Signal:
+    """A voice that holds notes with vibrato."""
+    rng = np.random.default_rng(seed)
+    notes = np.repeat(rng.choice(220 * 2 ** (np.array([0, 2, 4, 7, 9]) / 12), int(seconds * 2) + 1), RATE // 2)
+    at = np.arange(int(seconds * RATE)) / RATE
+    phase = 2 * np.pi * np.cumsum(notes[: len(at)] * (1 + 0.01 * np.sin(2 * np.pi * 5.5 * at))) / RATE
+    hertz = 260 * np.arange(1, 14)
+    formants = 1 / (1 + ((hertz - 700) / 300) ** 2) + 0.5 / (1 + ((hertz - 1200) / 300) ** 2)
+    held = sum(gain * np.sin(n * phase) for n, gain in enumerate(formants, 1))
+    return 3000 * held
