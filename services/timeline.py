@@ -19,6 +19,7 @@ from streams.domain.scoring import fitted
 from streams.domain.windows import Fate
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
+from streams.speech.announcements import AnnouncementError, read
 from streams.speech.listening import Listening, Spoken
 from streams.speech.resample import Floats, resample
 from streams.usecases import UseCase
@@ -51,13 +52,22 @@ def timeline(
     Raises RecordingError where the roles do not fit, or the file turns out damaged.
     """
     check_roles(recording, roles)
-    heard, labels = listening.silent(roles, speaks_first=use_case.speaks_first), list[Label]()
+    heard, labels = _expecting(use_case, roles), list[Label]()
     for at_ms, windows in spoken(recording, heard):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
         ]
         on_progress(at_ms)
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
+
+
+def _expecting(use_case: UseCase, roles: tuple[Role, ...]) -> Listening:
+    heard = listening.silent(roles, speaks_first=use_case.speaks_first)
+    try:
+        heard.announcements = read(VoiceActivity(), use_case.announcements) if use_case.announcements else None
+    except AnnouncementError as error:
+        raise RecordingError(str(error)) from error
+    return heard
 
 
 def check_roles(recording: Recording, roles: Sequence[Role]) -> None:

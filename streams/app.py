@@ -27,6 +27,7 @@ from streams.ports import Stage
 from streams.probes import serving
 from streams.settings import Settings
 from streams.speech.activity import VoiceActivity
+from streams.speech.announcements import read
 from streams.stages.careful import Careful
 from streams.stages.escalate import EscalateStage
 from streams.stages.intake import named
@@ -113,15 +114,17 @@ def now() -> datetime:
 
 def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
     """calls.v1 -> windows.v1."""
+    activity, used = VoiceActivity(), parts.use_cases
     return Segment(
         epochs=read_epochs(parts.settings.epochs),
-        use_cases=parts.use_cases.keys(),
-        speaks_first={name: use_case.speaks_first for name, use_case in parts.use_cases.items()},
+        use_cases=used.keys(),
+        speaks_first={name: each.speaks_first for name, each in used.items()},
+        announcements={name: read(activity, each.announcements) for name, each in used.items() if each.announcements},
         partitions=partitions,
         store=PostgresCalls(parts.database),
         sender=parts.sender,
         letters=parts.letters,
-        activity=VoiceActivity(),
+        activity=activity,
         metrics=parts.metrics,
         clock=now,
         checkpoint_interval_s=parts.settings.checkpoint_interval_s,

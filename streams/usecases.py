@@ -1,7 +1,7 @@
 """Use cases: a contact centre's label scheme, rules and bundle, a YAML file each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -31,6 +31,7 @@ class UseCase:
     demo: bool
     out_of_domain: OutOfDomain
     speaks_first: Role | None = None  #: on its calls of two channels; a call on which another does is not scored
+    announcements: tuple[Path, ...] = ()  #: recordings that are played on its calls, and are nobody's speech
 
     @property
     def asked(self) -> Asked:
@@ -50,6 +51,7 @@ class _File:
     demo: bool = False
     out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
     speaks_first: Role | None = None
+    announcements: tuple[str, ...] = ()  #: files beside it
 
 
 class UseCaseError(ValueError):
@@ -66,7 +68,10 @@ def load(folder: Path | None = None) -> dict[str, UseCase]:
         raise UseCaseError(f"{source}: cannot be read ({error}); give a folder of UTF-8 YAML files") from error
     if not found:
         raise UseCaseError(f"{source}: no use case in it; put a NAME.yaml there")
-    return {use_case.name: use_case for use_case in found}
+    beside = folder or Path()
+    return {
+        each.name: replace(each, announcements=tuple(beside / name for name in each.announcements)) for each in found
+    }
 
 
 def parse(text: str, file: str) -> UseCase:
@@ -143,7 +148,15 @@ def _checked(file: _File) -> UseCase:
     if file.speaks_first is Role.MIXED:
         raise ValueError("speaks_first is 'mixed'; name customer or agent, or leave it out")
     return UseCase(
-        file.name, file.language, scheme, file.bundle, file.rules, file.demo, file.out_of_domain, file.speaks_first
+        file.name,
+        file.language,
+        scheme,
+        file.bundle,
+        file.rules,
+        file.demo,
+        file.out_of_domain,
+        file.speaks_first,
+        tuple(map(Path, file.announcements)),
     )
 
 

@@ -24,6 +24,7 @@ class Point:
     audio_offset: int
     turn_at: datetime | None = None  #: the log's time at which the oldest open turn began
     echo: bytes = b""  #: what is known of the way from either channel into the other
+    prints: bytes = b""  #: of the last second of the customer's channel, by which announcements are known
 
 
 def remember(points: tuple[Point, ...], point: Point) -> tuple[Point, ...]:

@@ -1,6 +1,6 @@
 """From chunks to the customer's windows with their audio, for many calls at once: stream and recordings alike."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,8 +9,9 @@ from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.records import Role
-from streams.speech import crosstalk
+from streams.speech import announcements, crosstalk
 from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity, context_samples
+from streams.speech.announcements import Announcements
 from streams.speech.crosstalk import Echo, Pair
 from streams.speech.decode import decode
 from streams.speech.tape import Chunk, Pcm, Tape
@@ -32,8 +33,11 @@ class Spoken:
 class Listening:
     """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed.
 
-    `echo` is what is known of the way from either of two channels into the other.
+    `echo` is what is known of the way from either of two channels into the other, `prints` are the last second's of the
+    customer's channel. `announcements` are those of the use case, where it has any.
     """
+
+    announcements: Announcements | None = None
 
     def __init__(
         self,
@@ -41,9 +45,11 @@ class Listening:
         activity: tuple[bytes, ...] | None = None,
         turn_at: datetime | None = None,
         echo: bytes = b"",
+        prints: bytes = b"",
     ) -> None:
         self.hearing = hearing
         self.echo = echo or crosstalk.START
+        self.prints = prints or announcements.START
         self.turn_at = turn_at  #: the log's time of the chunk in which the oldest open turn begins
         self.activity = activity or (START,) * len(hearing.roles)
         self.tape = Tape()
@@ -70,7 +76,7 @@ class Listening:
         self.tape.cut()
         self.turn_at = None
         self.activity = (START,) * len(self.activity)
-        self.echo = crosstalk.rest(self.echo)
+        self.echo, self.prints = crosstalk.rest(self.echo), announcements.START
         return windows
 
     def cut_short(self, chunk: Listen) -> list[Spoken]:
@@ -97,7 +103,8 @@ class Listening:
 
     def take(self, heard: Sequence[Activity], echo: Echo) -> list[Spoken]:
         """Fold the frames of all channels; give back the windows that are now certain."""
-        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, echo, self.hearing.heard_ms))
+        instead = self._instead(heard, echo)
+        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, instead, self.hearing.heard_ms))
         self.activity = tuple(activity.state for activity in heard)
         self.echo = echo.state
         windows = self._windows(cuts)
@@ -105,6 +112,19 @@ class Listening:
         self.turn_at = None if needed is None else self._logged_at(needed)
         self.tape.forget(self.context_ms if needed is None else min(needed, self.context_ms))
         return windows
+
+    def _instead(self, heard: Sequence[Activity], echo: Echo) -> Mapping[int, tuple[Kind | None, ...]]:
+        """What the channels hold instead of their speakers' voices, by frame; frames without any are left out."""
+        instead = {frame: tuple([_LEAK[leak] for leak in leaks]) for frame, leaks in echo.flags.items()}
+        if self.announcements is None or Role.CUSTOMER not in self.hearing.roles:
+            return instead
+        customer = self.hearing.roles.index(Role.CUSTOMER)
+        announced, self.prints = announcements.judge(self.announcements, heard[customer].levels, self.prints)
+        for frame in announced:
+            kinds = list(instead.get(frame, (None,) * len(heard)))
+            kinds[customer] = Kind.NOT_SPEECH
+            instead[frame] = tuple(kinds)
+        return instead
 
     def _logged_at(self, media_ms: int) -> datetime | None:
         """The log's time of a chunk; of one from before a restart, which is not on the tape, it is known already."""
@@ -157,22 +177,17 @@ def silent(roles: tuple[Role, ...], *, speaks_first: Role | None = None) -> List
     return Listening(fold.expecting(fold.silent(roles), speaks_first))
 
 
+_LEAK = {False: None, True: Kind.LEAK}
+
+
 def _pair(heard: Sequence[Activity], listening: Listening) -> Pair:
     """Both channels; a channel that is alone has none to leak from."""
     return Pair(tuple(activity.levels for activity in heard) if len(heard) > 1 else (b"", b""), listening.echo)
 
 
-def _frames(heard: Sequence[Activity], echo: Echo, from_ms: int) -> Iterable[Frame]:
+def _frames(heard: Sequence[Activity], instead: Mapping[int, tuple[Kind | None, ...]], from_ms: int) -> Iterable[Frame]:
     probabilities = zip(*(activity.probability for activity in heard), strict=True)
     energies = zip(*(activity.energy for activity in heard), strict=True)
     for index, (probability, energy) in enumerate(zip(probabilities, energies, strict=True)):
         start_ms = from_ms + index * FRAME_MS
-        yield Frame(start_ms, start_ms + FRAME_MS, probability, energy, _instead(echo, index))
-
-
-_INSTEAD = {False: None, True: Kind.LEAK}
-
-
-def _instead(echo: Echo, frame: int) -> tuple[Kind | None, ...]:
-    leaks = echo.flags.get(frame)
-    return tuple([_INSTEAD[leak] for leak in leaks]) if leaks else ()
+        yield Frame(start_ms, start_ms + FRAME_MS, probability, energy, instead.get(index, ()))

@@ -67,7 +67,8 @@ class Live:
         heard, hearing = self.listening, self.listening.hearing
         offset = item.next_offset
         audio_offset = offset if hearing.consent_seq is None else heard.oldest_offset
-        point = Point(item.ledger, hearing, heard.activity, offset, audio_offset, heard.turn_at, heard.echo)
+        states = (heard.turn_at, heard.echo, heard.prints)
+        point = Point(item.ledger, hearing, heard.activity, offset, audio_offset, *states)
         self.points = remember(self.points, point)
 
     @property
@@ -123,7 +124,7 @@ def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:
     epoch = next(epoch for epoch in epochs if epoch.id == point.ledger.epoch)
     return Live(
         ledger=point.ledger,
-        listening=Listening(point.hearing, point.activity, point.turn_at, point.echo),
+        listening=Listening(point.hearing, point.activity, point.turn_at, point.echo, point.prints),
         epoch=epoch,
         resume_offset=point.offset,
         saved=stored.next_offset,

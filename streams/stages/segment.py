@@ -25,6 +25,7 @@ from streams.kafka.envelope import logged_at, raw_headers
 from streams.metrics import Metrics
 from streams.ports import Batch, CallStore, DeadLetters, Fetched, Sender
 from streams.speech.activity import VoiceActivity
+from streams.speech.announcements import Announcements
 from streams.speech.decode import encode
 from streams.speech.listening import Spoken, hear
 from streams.stages.live import Item, Live, begin, restore
@@ -62,7 +63,7 @@ class _Admitted:
 class Segment:
     """The stage. `clock` says what time it is where the partition's end leaves no log to ask.
 
-    `speaks_first` has who speaks first on two channels, by use case.
+    `speaks_first` has who speaks first on two channels, by use case, `announcements` what is played to customers.
     """
 
     def __init__(
@@ -79,11 +80,12 @@ class Segment:
         clock: Callable[[], datetime],
         checkpoint_interval_s: float = 1.0,
         speaks_first: Mapping[str, Role | None] = MappingProxyType({}),
+        announcements: Mapping[str, Announcements] = MappingProxyType({}),
     ) -> None:
         self._epochs, self._use_cases, self._count = epochs, use_cases, partitions
         self._store, self._sender, self._letters = store, sender, letters
         self._activity, self._metrics, self._clock = activity, metrics, clock
-        self._interval_s, self._speaks_first = checkpoint_interval_s, speaks_first
+        self._interval_s, self._speaks_first, self._announcements = checkpoint_interval_s, speaks_first, announcements
         self._partitions: dict[int, _Partition] = {}
 
     def lost(self, partitions: Collection[int]) -> None:
@@ -122,7 +124,8 @@ class Segment:
             if stored.call in part.calls:
                 continue
             try:
-                part.calls[stored.call] = restore(stored, self._epochs)
+                part.calls[stored.call] = live = restore(stored, self._epochs)
+                live.listening.announcements = self._announcements.get(live.ledger.use_case)
             except (SealError, MsgspecError) as error:
                 log.warning("a call's state cannot be read", extra={"error": type(error).__name__})
                 self._metrics.count("states_unreadable")
@@ -196,6 +199,7 @@ class Segment:
         if ledger.use_case not in self._use_cases:
             raise UnusableError(Reason.UNKNOWN_USE_CASE, "`use_case` is not installed: see UNDERTONE_USE_CASES")
         live = begin(ledger, epoch, speaks_first=self._speaks_first.get(ledger.use_case))
+        live.listening.announcements = self._announcements.get(ledger.use_case)
         live.next_offset = next_offset
         live.queue.append(Item(next_offset, ledger, (), opens=True))
         part.calls[ledger.call] = live

@@ -15,8 +15,9 @@ from streams.domain.records import Consent, Notice, Purpose, Role
 from streams.domain.windows import Fate
 
 GOLDEN = Path(__file__).parent / "golden"
-#: Without `turn_at`; without `echo` and what a channel holds instead of its speaker's voice.
-EARLIER = {"state-1.msgpack.hex": {"turn_at": None, "echo": b""}, "state-2.msgpack.hex": {"echo": b""}}
+#: Without `turn_at`; without `echo`, `prints` and what a channel holds instead of its speaker's voice.
+_LATER = {"echo": b"", "prints": b""}
+EARLIER = {"state-1.msgpack.hex": {"turn_at": None, **_LATER}, "state-2.msgpack.hex": _LATER}
 NOW = GOLDEN / "state-3.msgpack.hex"
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROLES = (Role.AGENT, Role.CUSTOMER)
@@ -44,7 +45,9 @@ def point() -> Point:
     heard = hearing.resume(hearing.silent(ROLES), at_ms=0, consent_seq=0)
     for number, probability in enumerate([(0.9, 0.1), (0.1, 0.9), (0.1, 0.9), (0.9, 0.9)]):
         heard, _ = hearing.step(heard, Frame(number * 32, number * 32 + 32, probability, (10, 20)))
-    return Point(ledger, heard, (b"\0" * 8, b"\1" * 8), offset=7, audio_offset=6, turn_at=AT, echo=b"\2" * 8)
+    return Point(
+        ledger, heard, (b"\0" * 8, b"\1" * 8), offset=7, audio_offset=6, turn_at=AT, echo=b"\2" * 8, prints=b"\3" * 8
+    )
 
 
 def test_the_state_that_an_earlier_version_wrote_is_read() -> None:

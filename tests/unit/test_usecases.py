@@ -250,3 +250,8 @@ def test_a_use_case_may_say_who_speaks_first_on_its_calls() -> None:
     assert usecases.parse(said, "site.yaml").speaks_first is Role.AGENT
     with pytest.raises(UseCaseError, match="name customer or agent"):
         usecases.parse(said.replace("agent", "mixed"), "site.yaml")
+
+
+def test_announcements_are_files_beside_the_use_case(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(OWN_SCHEME.replace("language: de", "language: de\nannouncements: [hello.wav]"))
+    assert usecases.load(tmp_path)["site"].announcements == (tmp_path / "hello.wav",)

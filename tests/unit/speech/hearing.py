@@ -80,4 +80,4 @@ def told(heard: Listening, spoken: Sequence[Spoken]) -> Heard:
 def again(heard: Listening) -> Listening:
     """A call as a worker reads it back from its checkpoint: state and nothing else, as bytes."""
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(heard.hearing), type=Hearing)
-    return Listening(state, heard.activity, heard.turn_at, heard.echo)
+    return Listening(state, heard.activity, heard.turn_at, heard.echo, heard.prints)
