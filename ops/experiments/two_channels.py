@@ -2,8 +2,8 @@
 
     python ops/experiments/two_channels.py ../shared/data
 
-Echo is added to `calls8k`'s call, which was used for nothing else: the constants of `streams/speech/crosstalk.py` were
-found on calls put together from `emodb4`. Such calls, others, are the ones whose channels are swapped.
+Echo is added to `calls8k`'s call; the constants of `streams/speech/crosstalk.py` were found on calls put together from
+`emodb4`. Such calls, others, are the ones whose channels are swapped.
 """
 
 import csv
@@ -51,9 +51,9 @@ def wired(channels: Floats) -> Pcm:
     return decode(Audio(Encoding.PCMU, RATE, 2, encode(Encoding.PCMU, pcm)))
 
 
-def heard(pcm: Pcm, *, speaks_first: Role | None = None, roles: tuple[Role, ...] = ROLES) -> tuple[Listening, Frames]:
+def heard(pcm: Pcm, *, speaks_first: Role | None = None) -> tuple[Listening, Frames]:
     """A call through the functions of the live stream; which frames are in a window."""
-    call, windows = listening.silent(roles, speaks_first=speaks_first), []
+    call, windows = listening.silent(ROLES, speaks_first=speaks_first), []
     size, at_ms = CHUNK_MS * RATE // 1000, 0
     for number, first in enumerate(range(0, pcm.shape[1], size)):
         audio = Audio(Encoding.L16, RATE, 2, encode(Encoding.L16, pcm[:, first : first + size]))
