@@ -117,7 +117,7 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
     activity, used = VoiceActivity(), parts.use_cases
     return Segment(
         epochs=read_epochs(parts.settings.epochs),
-        use_cases=used.keys(),
+        use_cases={name: each.one_channel for name, each in used.items()},
         speaks_first={name: each.speaks_first for name, each in used.items()},
         announcements={name: read(activity, each.announcements) for name, each in used.items() if each.announcements},
         partitions=partitions,

@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 import yaml
 
-from streams.domain import rules, schemes
+from streams.domain import roles, rules, schemes
 from streams.domain.records import Role
+from streams.domain.roles import OneChannel
 from streams.domain.rules import Rule
 from streams.domain.schemes import Scheme
 from streams.domain.scoring import Asked, OutOfDomain
@@ -32,6 +33,7 @@ class UseCase:
     out_of_domain: OutOfDomain
     speaks_first: Role | None = None  #: on its calls of two channels; a call on which another does is not scored
     announcements: tuple[Path, ...] = ()  #: recordings that are played on its calls, and are nobody's speech
+    one_channel: OneChannel | None = None  #: how who is who is told where both speak on one channel, if it is
 
     @property
     def asked(self) -> Asked:
@@ -52,6 +54,7 @@ class _File:
     out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
     speaks_first: Role | None = None
     announcements: tuple[str, ...] = ()  #: files beside it
+    one_channel: OneChannel | None = None
 
 
 class UseCaseError(ValueError):
@@ -147,6 +150,8 @@ def _checked(file: _File) -> UseCase:
             raise ValueError(f"two rules are called {rule.name!r}; their ids would be the same, rename one")
     if file.speaks_first is Role.MIXED:
         raise ValueError("speaks_first is 'mixed'; name customer or agent, or leave it out")
+    if file.one_channel is not None:
+        roles.check(file.one_channel)
     return UseCase(
         file.name,
         file.language,
@@ -157,6 +162,7 @@ def _checked(file: _File) -> UseCase:
         file.out_of_domain,
         file.speaks_first,
         tuple(map(Path, file.announcements)),
+        file.one_channel,
     )
 
 

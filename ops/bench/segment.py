@@ -112,7 +112,7 @@ def stage(activity: VoiceActivity, topics: MemoryTopics) -> Segment:
     """A segment stage on twins."""
     return Segment(
         epochs=(EPOCH,),
-        use_cases={"demo"},
+        use_cases={"demo": None},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=topics,

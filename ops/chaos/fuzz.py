@@ -126,7 +126,7 @@ class Rig:
         store = MemoryOutcomes(self.tables, rules, schemes, lambda: self.now)
         self.segment = Segment(
             epochs=(EPOCH,),
-            use_cases=loaded.keys(),
+            use_cases={name: use_case.one_channel for name, use_case in loaded.items()},
             partitions=lambda: 1,
             store=MemoryCalls(self.tables),
             sender=self.topics,

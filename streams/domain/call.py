@@ -12,6 +12,7 @@ from streams.domain import consent
 from streams.domain.consent import Permission
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.records import Audio, CallRecord, Consent, Ended, Gap, Purpose, Role, Started
+from streams.domain.roles import OneChannel
 from streams.domain.windows import Fate
 
 IDLE = timedelta(seconds=30)  #: without a record: the turns finish, consent and state stay
@@ -34,6 +35,7 @@ class Ledger:
     last_at: datetime
     permission: Permission
     reference: str | None = None
+    told: OneChannel | None = None  #: how who is who is told on one channel, where it is
     next_sequence: int = 0
     media_ms: int = 0
     rate: int | None = None
@@ -89,8 +91,8 @@ Action = Break | Listen | Withdraw | End | Refuse | GrantRefused
 Result = tuple[Ledger, tuple[Action, ...]]
 
 
-def begin(record: CallRecord, *, call: str, epoch: str) -> Ledger:
-    """The ledger of the call that `record` starts, under pseudonym `call`.
+def begin(record: CallRecord, *, call: str, epoch: str, told: OneChannel | None = None) -> Ledger:
+    """The ledger of the call that `record` starts, under pseudonym `call`; `told` is what its use case says.
 
     Raises UnusableError where the record does not start a call, or its channels cannot be told apart.
     """
@@ -106,6 +108,7 @@ def begin(record: CallRecord, *, call: str, epoch: str) -> Ledger:
         language=started.language,
         channels=started.channels,
         reference=started.reference,
+        told=told if started.channels == (Role.MIXED,) else None,
         started_at=record.logged_at,
         last_at=record.logged_at,
         permission=consent.begin(started, record.sequence),
@@ -182,8 +185,8 @@ def _audio(ledger: Ledger, record: CallRecord, audio: Audio) -> Result:
     allowed_by = consent.in_force(ledger.permission, record.logged_at)
     if allowed_by is None:
         return _count(ledger, Fate.NO_CONSENT, audio.duration_ms), (*actions, Break(at_ms))
-    # Beside a mixed channel nobody's role is certain, so nothing of the call is heard until diarization can tell.
-    if Role.CUSTOMER not in ledger.channels or Role.MIXED in ledger.channels:
+    # Beside a mixed channel nobody's role is certain; on a mixed one by itself, where the use case says how to tell.
+    if ledger.told is None and (Role.CUSTOMER not in ledger.channels or Role.MIXED in ledger.channels):
         fate = Fate.AGENT if ledger.channels == (Role.AGENT,) else Fate.UNKNOWN_ROLE
         return _count(ledger, fate, audio.duration_ms), actions
     return ledger, (*actions, Listen(at_ms, audio, allowed_by, record.logged_at))

@@ -1,12 +1,15 @@
 """What is heard of a call: frames of all its channels become the customer's windows, and every millisecond a fate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from streams.domain import doubt, overlap, windows
+from streams.domain import doubt, onechannel, overlap, windows
 from streams.domain.doubt import Doubt
+from streams.domain.onechannel import Mono
 from streams.domain.overlap import Floor, Frame, Heard, Kind
 from streams.domain.records import Role
+from streams.domain.roles import Likeness, OneChannel
+from streams.domain.voices import Memory
 from streams.domain.windows import Fate, Span, Turn
 
 Fates = Mapping[Fate, int]  #: milliseconds by fate
@@ -41,11 +44,13 @@ class Hearing:
     heard_ms: int = 0  #: end of the last whole frame
     consent_seq: int | None = None
     doubt: Doubt = field(default_factory=Doubt)
+    mono: Mono | None = None  #: where two people are told apart on one channel
 
 
-def silent(roles: tuple[Role, ...]) -> Hearing:
-    """Nothing heard yet."""
-    return Hearing(roles, overlap.silent(len(roles)), (None,) * len(roles), ({},) * len(roles))
+def silent(roles: tuple[Role, ...], told: OneChannel | None = None) -> Hearing:
+    """Nothing heard yet; `told` says how who is who is told on a call's only channel."""
+    mono = None if told is None else Mono(told)
+    return Hearing(roles, overlap.silent(len(roles)), (None,) * len(roles), ({},) * len(roles), mono=mono)
 
 
 def expecting(hearing: Hearing, first: Role | None) -> Hearing:
@@ -71,6 +76,9 @@ def steps(hearing: Hearing, frames: Iterable[Frame]) -> tuple[Hearing, tuple[Cut
         floor, more = overlap.step(floor, frame)
         heard_ms = frame.end_ms
         resolved += more
+    if hearing.mono is not None:
+        mono = onechannel.hear(hearing.mono, resolved)
+        return replace(hearing, floor=floor, heard_ms=heard_ms, mono=mono), ()
     return _take(replace(hearing, floor=floor, heard_ms=heard_ms), resolved)
 
 
@@ -79,6 +87,11 @@ def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
     if hearing.consent_seq is None:
         return hearing, ()
     resolved = overlap.finish(hearing.floor, end_ms, hearing.heard_ms)
+    if hearing.mono is not None:
+        mono, spans = onechannel.finish(onechannel.hear(hearing.mono, resolved))
+        book = _Book(hearing)
+        book.enter(0, spans)
+        return replace(silent(hearing.roles), fates=book.fates(), heard_ms=end_ms, mono=mono), tuple(book.cuts)
     hearing, cuts = _take(hearing, resolved)
     book = _Book(hearing)
     for channel, turn in enumerate(hearing.turns):
@@ -87,8 +100,20 @@ def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
     return replace(after, fates=book.fates(), heard_ms=end_ms, doubt=hearing.doubt), (*cuts, *book.cuts)
 
 
+def tell(hearing: Hearing, memory: Memory, likenesses: Sequence[Likeness | None]) -> tuple[Hearing, tuple[Cut, ...]]:
+    """Take in how like the two voices on a call's only channel its pieces are that were just cut (`mono.cut`)."""
+    if hearing.mono is None:
+        return hearing, ()
+    book = _Book(hearing)
+    mono, spans = onechannel.tell(hearing.mono, memory, likenesses)
+    book.enter(0, spans)
+    return replace(hearing, mono=mono, fates=book.fates()), tuple(book.cuts)
+
+
 def needs_from(hearing: Hearing) -> int | None:
     """Media time (ms) from which audio is still needed for an open turn; None where none is open."""
+    if hearing.mono is not None:
+        return onechannel.needs_from(hearing.mono)
     starts = [turn.start_ms for turn in hearing.turns if turn is not None]
     if Role.CUSTOMER in hearing.roles:
         starts += [heard.start_ms for heard in hearing.floor.pending[:1]]

@@ -3,18 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 from streams.domain import hearing as fold
 from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.records import Role
-from streams.speech import announcements, crosstalk
-from streams.speech.activity import CONTEXT_MS, START, Activity, Stretch, VoiceActivity, context_samples
+from streams.domain.roles import OneChannel
+from streams.speech import announcements, crosstalk, speakers
+from streams.speech.activity import CONTEXT_MS, START, Activity, Samples, Stretch, VoiceActivity, context_samples
 from streams.speech.announcements import Announcements
 from streams.speech.crosstalk import Echo, Pair
 from streams.speech.decode import decode
+from streams.speech.products import Floats
 from streams.speech.tape import Chunk, Pcm, Tape
+from streams.speech.voices import Cepstra, Voiceprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,15 @@ class Listening:
         return self.hearing.heard_ms - CONTEXT_MS
 
     @property
+    def audio_from_ms(self) -> int:
+        """Media time (ms) from which audio is needed again after a restart: of the next frame, or of an open piece."""
+        opened = None if self.hearing.mono is None else self.hearing.mono.cutter.start_ms
+        return self.context_ms if opened is None else min(opened, self.context_ms)
+
+    @property
     def oldest_offset(self) -> int:
-        """The record that holds the first audio which the next frame needs."""
-        chunk = self.tape.at(self.context_ms) or self.tape.at(self.hearing.heard_ms)
+        """The record that holds the first audio which a restart needs."""
+        chunk = self.tape.at(self.audio_from_ms) or self.tape.at(self.hearing.heard_ms)
         if chunk is None:
             raise LookupError("no audio: a run has not begun")
         return chunk.offset
@@ -87,7 +97,7 @@ class Listening:
     def refill(self, chunk: Listen, offset: int) -> None:
         """Take audio from before a checkpoint, where the next frame begins; pass by what was late or came twice."""
         follows = self.tape.end_ms in {None, chunk.at_ms}
-        if follows and chunk.at_ms + chunk.audio.duration_ms > self.context_ms:
+        if follows and chunk.at_ms + chunk.audio.duration_ms > self.audio_from_ms:
             self._append(chunk, offset)
 
     def load(self, chunk: Listen, offset: int) -> list[Stretch]:
@@ -107,10 +117,27 @@ class Listening:
         self.hearing, cuts = fold.steps(self.hearing, _frames(heard, instead, self.hearing.heard_ms))
         self.activity = tuple(activity.state for activity in heard)
         self.echo = echo.state
+        return self._settled(cuts)
+
+    def pieces(self) -> list[Samples]:
+        """The pieces of speech whose speaker is to be told: none where everybody has a channel."""
+        cut = () if self.hearing.mono is None else self.hearing.mono.cut
+        return [self.tape.samples(piece.start_ms, piece.end_ms)[0] for piece in cut]
+
+    def tell(self, vectors: Sequence[Floats]) -> list[Spoken]:
+        """Take in the vectors of `pieces()`; give back the windows that are now certain."""
+        mono = self.hearing.mono
+        if mono is None:
+            return []
+        memory, likenesses = speakers.tell(mono.memory, mono.cut, vectors, after_ms=mono.told.after_ms)
+        self.hearing, cuts = fold.tell(self.hearing, memory, likenesses)
+        return self._settled(cuts)
+
+    def _settled(self, cuts: Iterable[Cut]) -> list[Spoken]:
         windows = self._windows(cuts)
         needed = fold.needs_from(self.hearing)
         self.turn_at = None if needed is None else self._logged_at(needed)
-        self.tape.forget(self.context_ms if needed is None else min(needed, self.context_ms))
+        self.tape.forget(self.audio_from_ms if needed is None else min(needed, self.audio_from_ms))
         return windows
 
     def _instead(self, heard: Sequence[Activity], echo: Echo) -> Mapping[int, tuple[Kind | None, ...]]:
@@ -148,7 +175,7 @@ class Listening:
         if last is None:
             raise LookupError("the audio of an open turn is gone: a point was kept for too short a time")
         return Spoken(
-            role=self.hearing.roles[cut.channel],
+            role=Role.CUSTOMER,
             start_ms=cut.start_ms,
             end_ms=cut.end_ms,
             consent_seq=cut.consent_seq,
@@ -158,8 +185,13 @@ class Listening:
         )
 
 
-def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) -> list[list[Spoken]]:
-    """Hear one chunk of each of many calls (with its record's offset) in one batch; their windows, call by call."""
+def hear(
+    model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]], voiceprints: Voiceprints | None = None
+) -> list[list[Spoken]]:
+    """Hear one chunk of each of many calls (with its record's offset) in one batch; their windows, call by call.
+
+    `voiceprints` tells voices apart where two people are on one channel: `Cepstra` where it is not given.
+    """
     windows = [listening.cut_short(chunk) for listening, chunk, _ in chunks]
     for rate in {chunk.audio.rate for _, chunk, _ in chunks}:
         group = [index for index, (_, chunk, _) in enumerate(chunks) if chunk.audio.rate == rate]
@@ -169,12 +201,30 @@ def hear(model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]]) 
         echoes = crosstalk.judge([_pair(each, chunks[index][0]) for index, each in zip(group, heard, strict=True)])
         for index, each, echo in zip(group, heard, echoes, strict=True):
             windows[index] += chunks[index][0].take(each, echo)
+        for index, told in zip(group, _told(rate, [chunks[index][0] for index in group], voiceprints), strict=True):
+            windows[index] += told
     return windows
 
 
-def silent(roles: tuple[Role, ...], *, speaks_first: Role | None = None) -> Listening:
-    """Nothing heard yet; `speaks_first` is who does on calls of the use case, if it says so."""
-    return Listening(fold.expecting(fold.silent(roles), speaks_first))
+def silent(roles: tuple[Role, ...], told: OneChannel | None = None, *, speaks_first: Role | None = None) -> Listening:
+    """Nothing heard yet; `told` says how who is who is told on a call's only channel.
+
+    `speaks_first` is who does on calls of the use case, if it says so.
+    """
+    return Listening(fold.expecting(fold.silent(roles, told), speaks_first))
+
+
+@cache
+def _cepstra() -> Cepstra:
+    return Cepstra()
+
+
+def _told(rate: int, listenings: Sequence[Listening], voiceprints: Voiceprints | None) -> Iterable[list[Spoken]]:
+    """Tell the speakers of all pieces that the calls have cut, in one batch; their windows, call by call."""
+    pieces = [listening.pieces() for listening in listenings]
+    together = [piece for each in pieces for piece in each]
+    vectors = iter((voiceprints or _cepstra()).embed(rate, together) if together else ())
+    return [listening.tell([next(vectors) for _ in each]) for listening, each in zip(listenings, pieces, strict=True)]
 
 
 _LEAK = {False: None, True: Kind.LEAK}

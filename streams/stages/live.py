@@ -112,7 +112,7 @@ class Live:
 
 def begin(ledger: Ledger, epoch: Epoch, *, speaks_first: Role | None = None) -> Live:
     """A call that just started."""
-    return Live(ledger, listening.silent(ledger.channels, speaks_first=speaks_first), epoch)
+    return Live(ledger, listening.silent(ledger.channels, ledger.told, speaks_first=speaks_first), epoch)
 
 
 def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:

@@ -18,6 +18,7 @@ from streams.domain.call import Break, GrantRefused, Listen, Refuse, Withdraw
 from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import Epoch, epoch_at, pseudonym, window_id
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, Started, Window
+from streams.domain.roles import OneChannel
 from streams.domain.windows import Fate
 from streams.kafka.cloudevents import CONSENT, decode_call, encode_window, partition_of
 from streams.kafka.deadletters import dead_letter
@@ -63,6 +64,7 @@ class _Admitted:
 class Segment:
     """The stage. `clock` says what time it is where the partition's end leaves no log to ask.
 
+    `use_cases` are those that are installed, each with how it tells who is who on one channel, if it does;
     `speaks_first` has who speaks first on two channels, by use case, `announcements` what is played to customers.
     """
 
@@ -70,7 +72,7 @@ class Segment:
         self,
         *,
         epochs: Sequence[Epoch],
-        use_cases: Collection[str],
+        use_cases: Mapping[str, OneChannel | None],
         partitions: Callable[[], int],
         store: CallStore,
         sender: Sender,
@@ -195,7 +197,8 @@ class Segment:
         epoch = epoch_at(self._epochs, said.logged_at)
         if epoch is None:
             raise UnusableError(Reason.NO_EPOCH, "logged before the first key epoch: add one that begins earlier")
-        ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id)
+        told = self._use_cases.get(said.body.use_case) if isinstance(said.body, Started) else None
+        ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id, told=told)
         if ledger.use_case not in self._use_cases:
             raise UnusableError(Reason.UNKNOWN_USE_CASE, "`use_case` is not installed: see UNDERTONE_USE_CASES")
         live = begin(ledger, epoch, speaks_first=self._speaks_first.get(ledger.use_case))

@@ -58,7 +58,7 @@ async def undisturbed(records: Sequence[CallRecord], epochs: Sequence[Epoch]) ->
     topics = MemoryTopics(now=lambda: AT)
     stage = Segment(
         epochs=epochs,
-        use_cases={"demo"},
+        use_cases={"demo": None},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=topics,

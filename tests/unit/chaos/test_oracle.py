@@ -30,7 +30,7 @@ async def test_the_oracle_expects_the_windows_that_the_segment_stage_cuts(seed: 
     log = broker.read("calls.v1")
     stage = Segment(
         epochs=EPOCHS,
-        use_cases={"demo"},
+        use_cases={"demo": None},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=sent,

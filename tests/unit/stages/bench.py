@@ -59,7 +59,7 @@ class Bench:
         self.registry = CollectorRegistry()
         return Segment(
             epochs=(EPOCH,),
-            use_cases={"demo"},
+            use_cases={"demo": None},
             partitions=lambda: 1,
             store=MemoryCalls(self.tables),
             sender=self.topics,

@@ -291,7 +291,7 @@ class Stream:
         """A segment worker, without a memory."""
         return Segment(
             epochs=(EPOCH,),
-            use_cases={"demo"},
+            use_cases={"demo": None},
             partitions=lambda: partitions,
             store=self.calls,
             sender=self.told.topics,

@@ -101,7 +101,7 @@ class Twins:
     def stage(self, clock: "Clock") -> Segment:
         return Segment(
             epochs=EPOCHS,
-            use_cases={"demo"},
+            use_cases={"demo": None},
             partitions=lambda: 1,
             store=self,  # type: ignore[arg-type]  # `load` says less
             sender=self,
