@@ -28,6 +28,7 @@ from streams.speech.decode import encode
 
 AT = datetime(2026, 11, 27, tzinfo=UTC)
 CHUNK_MS = 1000
+TOGETHER = 64  #: calls that are heard at once
 SEEDS = {"chosen": 11, "reported": 12}
 TOLERATED_MS = 100  #: of the agent's voice by itself in a window: the edge of a word
 
@@ -103,6 +104,16 @@ def upper(bad: int, of: int) -> float:
     return 1.0 if bad >= of else float(beta.ppf(0.95, bad + 1, of - bad))
 
 
+def bound(windows: Sequence[Scored]) -> float:
+    """The upper 95 % bound of the agent's share of scored time: bootstrap over windows; 3 / N where there is none."""
+    times = np.array([(each.agent_alone, each.length) for each in windows]).reshape(-1, 2)
+    if not times[:, 0].any():
+        return upper(0, len(windows))
+    rng = np.random.default_rng(1)
+    draws = [times[rng.integers(0, len(times), len(times))].sum(axis=0) for _ in range(2000)]
+    return float(np.percentile([agent / length for agent, length in draws], 95))
+
+
 def line(name: str, windows: Sequence[Scored], spoken_ms: int, count: int) -> str:
     """What came of a group of calls."""
     length = sum(each.length for each in windows)
@@ -110,9 +121,9 @@ def line(name: str, windows: Sequence[Scored], spoken_ms: int, count: int) -> st
     bad = sum(each.agent_alone > TOLERATED_MS for each in windows)
     share = sum(each.customer for each in windows) / spoken_ms if spoken_ms else 0.0
     return (
-        f"{name:20} {count:4} calls {len(windows):5} windows {length / 1000:7.0f} s, {share:5.1%} of customers' speech: "
+        f"{name:20} {count:4} calls {len(windows):5} windows {length / 1000:7.0f} s, {share:5.1%} of their customers: "
         f"agent alone {alone / max(length, 1):.3%}, at all {any_ / max(length, 1):.3%} of scored time; "
-        f"windows with the agent alone: {bad} (95 % bound {upper(bad, len(windows)):.3%})"
+        f"95 % bound {bound(windows):.3%}; windows with the agent alone: {bad}, bound {upper(bad, len(windows)):.3%}"
     )
 
 
@@ -122,8 +133,8 @@ def main() -> None:
     each, model = int(sys.argv[3]) if len(sys.argv) > 3 else 5, VoiceActivity()
     drawn = list(calls(shared, which, each))
     windows: list[Scored] = []
-    for start in track(range(0, len(drawn), 16), description="calls"):
-        windows += scored(drawn[start : start + 16], model)
+    for start in track(range(0, len(drawn), TOGETHER), description="calls"):
+        windows += scored(drawn[start : start + TOGETHER], model)
     for group in [*dict.fromkeys(one.group for one in drawn), "all"]:
         of = [one for one in drawn if group in {one.group, "all"}]
         spoken_ms = sum(int(one.call.customer.sum()) * 10 for one in of)

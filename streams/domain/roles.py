@@ -34,6 +34,7 @@ class Likeness:
     """
 
     first: float
+    place: float  #: between the voices: 1 at the first, -1 at the other
     distance: float
     separation: float  #: squared distance between the voices in a speaker's own standard deviations
     opening: float  #: how much likelier it is that the call opens with the first voice than with the other (log)
@@ -56,17 +57,18 @@ class Certainty:
     opening: float
     pieces: float
     distance: float
+    place: float  #: of a piece, and of those beside it: 1 is the customer's voice, -1 the agent's
     margin: float  #: log-likelihood ratio of a piece
     window: float  #: the same, on average over a window
 
 
 #: Chosen on generated calls; the figures on others are in `ops/adr/0137-refusing-on-one-channel.md`.
-CERTAIN = Certainty(separation=40, opening=8, pieces=4, distance=2.0, margin=3, window=6)
+CERTAIN = Certainty(separation=40, opening=8, pieces=4, distance=2.0, place=0.7, margin=3, window=6)
 
 
 def margin(likeness: Likeness, told: OneChannel) -> float:
     """Log-likelihood ratio of the customer's voice to the agent's."""
-    return likeness.first if told.first is Role.CUSTOMER else -likeness.first
+    return _customers(likeness.first, told)
 
 
 def who(
@@ -78,9 +80,13 @@ def who(
     if margin(piece, told) <= -needed.margin:
         return Who.AGENT
     # Where a speaker is cut off, the change lies somewhere in the pieces beside it.
-    beside = all(each is None or margin(each, told) > 0 for each in neighbours)
+    near = all(each is None or _customers(each.place, told) >= needed.place for each in (piece, *neighbours))
     sure = margin(piece, told) >= needed.margin and piece.distance <= needed.distance
-    return Who.CUSTOMER if sure and beside else Who.NOBODY
+    return Who.CUSTOMER if sure and near else Who.NOBODY
+
+
+def _customers(first: float, told: OneChannel) -> float:
+    return first if told.first is Role.CUSTOMER else -first
 
 
 def known(likeness: Likeness, needed: Certainty = CERTAIN) -> bool:

@@ -49,13 +49,14 @@ def tell(
 def likeness(voices: Voices | None, vector: Floats) -> Likeness:
     """A piece beside the voices; of voices that are not there yet, nothing is certain."""
     if voices is None:
-        return Likeness(0.0, 0.0, 0.0, 0.0, 0.0)
+        return Likeness(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     means = np.frombuffer(voices.means, "<f4").reshape(2, -1).astype(np.float64)
     spread = 1 + 1 / np.array(voices.pieces)
     distances = ((means - vector) ** 2).sum(axis=1) / spread / max(voices.spread, 1.0)
     log_odds = (distances[1] - distances[0]) / 2 + len(vector) / 2 * np.log(spread[1] / spread[0])
     return Likeness(
         first=float(log_odds),
+        place=float((means[0] - means[1]) @ (2 * vector - means.sum(axis=0)) / ((means[0] - means[1]) ** 2).sum()),
         distance=float(distances.min() / len(vector)),
         separation=voices.separation,
         opening=voices.opening,

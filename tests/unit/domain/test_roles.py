@@ -7,8 +7,8 @@ from streams.domain.records import Role
 from streams.domain.roles import CERTAIN, Likeness, OneChannel, Who, who
 
 AGENT_FIRST = OneChannel(Role.AGENT)
-CUSTOMERS = Likeness(first=-9, distance=1, separation=60, opening=20, pieces=9)
-AGENTS = replace(CUSTOMERS, first=9)
+CUSTOMERS = Likeness(first=-9, place=-1, distance=1, separation=60, opening=20, pieces=9)
+AGENTS = replace(CUSTOMERS, first=9, place=1)
 
 
 def test_the_voice_that_did_not_speak_first_is_the_customers_where_the_agent_answers() -> None:
@@ -29,8 +29,16 @@ def test_the_voice_that_speaks_first_is_the_customers_where_the_use_case_says_so
         {"pieces": CERTAIN.pieces - 1},
         {"distance": CERTAIN.distance + 1},
         {"first": -CERTAIN.margin + 1},
+        {"place": -CERTAIN.place + 0.1},
     ],
-    ids=["voices too alike", "who spoke first is uncertain", "too little heard", "a third voice", "between the voices"],
+    ids=[
+        "voices too alike",
+        "who spoke first is uncertain",
+        "too little heard",
+        "a third voice",
+        "too little evidence",
+        "between the voices",
+    ],
 )
 def test_what_is_not_certain_is_nobodys(doubt: dict[str, float]) -> None:
     assert who(replace(CUSTOMERS, **doubt), (), AGENT_FIRST) is Who.NOBODY
