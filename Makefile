@@ -10,7 +10,6 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 	&& echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-CHANNELS ?= agent,customer
 SPEED ?= 0
 
 help:  ## list the targets
@@ -19,7 +18,7 @@ help:  ## list the targets
 	@echo "  make demo CALL=path.wav CHANNELS=agent,customer SPEED=1 plays a recording of your own in real time"
 
 demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
-	@$(BIN)/python -m services.cli demo $(if $(CALL),--call "$(CALL)") $(if $(BUNDLE),--bundle "$(BUNDLE)") --channels "$(CHANNELS)" --speed "$(SPEED)"
+	@$(BIN)/python -m services.cli demo $(if $(CALL),--call "$(CALL)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(CHANNELS),--channels "$(CHANNELS)") --speed "$(SPEED)"
 
 test: $(VENV)/test.stamp  ## run every test, those against real Kafka and PostgreSQL included
 	@$(BIN)/python -m pytest $(ARGS)

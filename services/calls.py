@@ -35,6 +35,11 @@ class Planned:
         )
 
 
+def usual_roles(recording: Recording) -> str:
+    """What a recording's channels are taken for where nobody names them: not good enough to publish a call."""
+    return "agent,customer" if recording.channels > 1 else "mixed"
+
+
 def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
     """One role a channel: as named, else all `mixed`, which nothing is scored of. Raises RolesError."""
     if channels is None:
@@ -46,7 +51,7 @@ def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
     if len(named) != recording.channels:
         held, remedy = f"{recording.channels} channels", "name one for each"
         if recording.channels == 1:
-            held, remedy = "1 channel", "write customer, or mixed where both speak on it (then nothing is scored)"
+            held, remedy = "1 channel", "write customer, or mixed where both speak on it"
         raise RolesError(f"{recording.path}: has {held}, --channels names {len(named)} ({channels}); {remedy}")
     return named
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from services.calls import roles, use_case_named
+from services.calls import roles, use_case_named, usual_roles
 from services.emotion.bundle import DEMO, Bundle, load_bundle
 from services.emotion.manifest import BundleError
 from services.inference.settings import InferenceSettings
@@ -30,7 +30,10 @@ app = typer.Typer()
 DEMO_ONLY = "This bundle is for demonstrations: acted speech, wiring only. It must not score real customers."
 
 Recorded = Annotated[Path, typer.Argument(help="The recording: 8 to 48 kHz, PCM or G.711, 1 or 2 channels.")]
-Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(help="Who is on which channel, in order: customer, agent, mixed; else agent,customer, or mixed."),
+]
 Png = Annotated[Path | None, typer.Option(help="Also draw valence, arousal and the call's evolution into this file.")]
 BundleAt = Annotated[Path | None, typer.Option("--bundle", help="Folder of the model; else as the use case asks.")]
 UseCaseName = Annotated[str, typer.Option(help="The use case whose rules say what would be escalated.")]
@@ -41,7 +44,7 @@ UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML fil
 def label(
     file: Recorded,
     *,
-    channels: Channels = "agent,customer",
+    channels: Channels = None,
     png: Png = None,
     bundle: BundleAt = None,
     use_case: UseCaseName = "demo",
@@ -107,9 +110,9 @@ def _told(served: Served) -> str:
     return f"{served.name!r}{' for demonstrations only' if served.demo else ''}"
 
 
-def _heard(file: Path, channels: str, bundle: Bundle, use_case: UseCase) -> Timeline:
+def _heard(file: Path, channels: str | None, bundle: Bundle, use_case: UseCase) -> Timeline:
     recording = open_recording(file)
-    who = roles(channels, recording)
+    who = roles(channels or usual_roles(recording), recording)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=recording.duration_ms)

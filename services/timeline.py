@@ -14,6 +14,7 @@ from streams.domain.call import Listen
 from streams.domain.evolution import Evolution
 from streams.domain.privacy import window_id
 from streams.domain.records import Label, Outcome, Role
+from streams.domain.roles import OneChannel
 from streams.domain.rules import Episode
 from streams.domain.scoring import fitted
 from streams.domain.windows import Fate
@@ -51,8 +52,9 @@ def timeline(
 
     Raises RecordingError where the roles do not fit, or the file turns out damaged.
     """
-    check_roles(recording, roles)
-    heard, labels = _expecting(use_case, roles), list[Label]()
+    told = use_case.one_channel if roles == (Role.MIXED,) else None
+    check_roles(recording, roles, told)
+    heard, labels = _expecting(use_case, roles, told), list[Label]()
     for at_ms, windows in spoken(recording, heard):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
@@ -61,8 +63,8 @@ def timeline(
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
 
 
-def _expecting(use_case: UseCase, roles: tuple[Role, ...]) -> Listening:
-    heard = listening.silent(roles, speaks_first=use_case.speaks_first)
+def _expecting(use_case: UseCase, roles: tuple[Role, ...], told: OneChannel | None) -> Listening:
+    heard = listening.silent(roles, told, speaks_first=use_case.speaks_first)
     try:
         heard.announcements = read(VoiceActivity(), use_case.announcements) if use_case.announcements else None
     except AnnouncementError as error:
@@ -70,12 +72,12 @@ def _expecting(use_case: UseCase, roles: tuple[Role, ...]) -> Listening:
     return heard
 
 
-def check_roles(recording: Recording, roles: Sequence[Role]) -> None:
-    """Refuse roles that name no customer, or not one for each channel."""
+def check_roles(recording: Recording, roles: Sequence[Role], told: OneChannel | None = None) -> None:
+    """Refuse roles that name no customer, or not one for each channel; `told` says how who is who is told on one."""
     if len(roles) != recording.channels:
         held = f"{recording.channels} channel{'s' * (recording.channels > 1)}"
         raise RecordingError(f"{recording.path}: has {held}, {len(roles)} role(s) named; name one for each channel")
-    if roles.count(Role.CUSTOMER) != 1:
+    if roles.count(Role.CUSTOMER) != 1 and told is None:
         raise RecordingError(f"{recording.path}: nobody to score; name exactly one channel `customer`")
 
 

@@ -16,6 +16,7 @@ from streams.speech.decode import decode, encode
 from streams.speech.resample import resample, to_pcm
 
 RATE = 8000
+GREETING_S = 4  #: for which the agent speaks first, at least
 _TICK = RATE // 100  #: who speaks is known by 10 ms
 _LOUD_DB = 30  #: below the loud parts of an utterance its speaker is silent
 
@@ -78,6 +79,8 @@ def make(
     for turn in range(turns):
         party = turn % 2
         said = [left[party].pop() for _ in range(min(len(left[party]), int(rng.integers(1, 4))))]
+        while not turn and sum(len(each.samples) for each in said) < GREETING_S * RATE:
+            said.append(left[party].pop())
         if not said:
             break
         begins = at

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.calls import roles
+from services.calls import roles, usual_roles
 from services.emotion.bundle import DEMO
 from services.label_command import fitting_bundle
 from services.recordings import open_recording
@@ -31,7 +31,10 @@ Call = Annotated[
     list[Path] | None,
     typer.Option("--call", help="A recording of your own, 8 to 48 kHz, PCM or G.711; may be repeated."),
 ]
-Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent or mixed.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(help="Who is on which channel, in order: customer, agent, mixed; else agent,customer, or mixed."),
+]
 BundleAt = Annotated[
     Path, typer.Option("--bundle", help="Folder of a bundle of your own, by the name `demo`; else the built-in one.")
 ]
@@ -39,9 +42,7 @@ Speed = Annotated[float, typer.Option(min=0, help="1: in real time; 0: as fast a
 
 
 @app.command()
-def demo(
-    call: Call = None, *, channels: Channels = "agent,customer", bundle: BundleAt = DEMO, speed: Speed = 0
-) -> None:
+def demo(call: Call = None, *, channels: Channels = None, bundle: BundleAt = DEMO, speed: Speed = 0) -> None:
     """Play calls through the whole stream on this machine, and watch.
 
     Starts Kafka, PostgreSQL, the inference service and the workers afresh, publishes two sample calls (or yours),
@@ -55,7 +56,7 @@ def demo(
         undertone demo --call mine.wav --channels customer,agent --speed 1
     """
     recordings = [open_recording(path) for path in call or SAMPLES]
-    parts = [Part(each, roles(channels, each)) for each in recordings]
+    parts = [Part(each, roles(channels or usual_roles(each), each)) for each in recordings]
     case = usecases.load(None)["demo"]
     fitting_bundle(bundle, case)
     screen = Screen(Console(highlight=False), watched(case.rules), live=speed > 0)
@@ -74,8 +75,10 @@ def _introduce(screen: Screen, parts: list[Part]) -> None:
         names = ", ".join(part.recording.path.name for part in parts if part.roles == roles_)
         order = ", ".join(f"channel {number} {role}" for number, role in enumerate(roles_, 1))
         wrong = "A wrong order would score the agent: see --channels."
+        mixed = "Who is who is told where it is certain: `one_channel` of the use case. The rest is not scored."
         nobody = "Nothing of it is scored: no channel is certainly the customer's."
-        screen.line(f"{names}: {order}. {wrong if Role.CUSTOMER in roles_ else nobody}")
+        unnamed = mixed if roles_ == (Role.MIXED,) else nobody
+        screen.line(f"{names}: {order}. {wrong if Role.CUSTOMER in roles_ else unnamed}")
     screen.line(f"The demo itself gives notice ({NOTICE}) and consent ({BASIS}).\n")
 
 

@@ -21,6 +21,7 @@ from services.recordings import CHUNK_MS, Recording, open_recording
 from streams.adapters.memory_topics import MemoryTopics
 from streams.domain import call
 from streams.domain.records import MAX_CHUNK_MS, Audio, Consent, Encoding, Notice, Purpose, Role, Started
+from streams.domain.roles import OneChannel
 from streams.kafka.admin import partitions_of
 from streams.kafka.cloudevents import decode_call, encode_call, partition_of
 from streams.kafka.connection import connection
@@ -108,9 +109,9 @@ def publish(
     for plan in plans:
         check(plan)
     settings = site.settings()
-    use_case_named(use_case, settings.use_cases)
+    case = use_case_named(use_case, settings.use_cases)
     asyncio.run(_publish(plans, settings, speed))
-    for reason in sorted({reason for plan in plans for reason in unscored(plan.started)}):
+    for reason in sorted({reason for plan in plans for reason in unscored(plan.started, case.one_channel)}):
         typer.secho(f"Nothing is scored: {reason}", fg="yellow", err=True)
 
 
@@ -129,9 +130,10 @@ def check(plan: Planned) -> None:
     call.begin(read, call="", epoch="")
 
 
-def unscored(started: Started) -> Iterator[str]:
-    """Each reason why nothing of the call will be scored, with its remedy."""
-    if Role.CUSTOMER not in started.channels or Role.MIXED in started.channels:
+def unscored(started: Started, told: OneChannel | None = None) -> Iterator[str]:
+    """Each reason why nothing of the call will be scored, with its remedy; `told` is the use case's `one_channel`."""
+    told_apart = told is not None and started.channels == (Role.MIXED,)
+    if not told_apart and (Role.CUSTOMER not in started.channels or Role.MIXED in started.channels):
         yield "no channel is certainly the customer's (--channels agent,customer)"
     if started.notice is None:
         yield "no notice was given (--notice ID)"

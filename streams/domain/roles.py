@@ -37,7 +37,7 @@ class Likeness:
     place: float  #: between the voices: 1 at the first, -1 at the other
     distance: float
     separation: float  #: squared distance between the voices in a speaker's own standard deviations
-    opening: float  #: how much likelier it is that the call opens with the first voice than with the other (log)
+    opening: float  #: where what the call opens with lies between the voices: 1 at the first, -1 at the other
     pieces: float  #: heard of the rarer voice
 
 
@@ -63,7 +63,7 @@ class Certainty:
 
 
 #: Chosen on generated calls; the figures on others are in `ops/adr/0137-refusing-on-one-channel.md`.
-CERTAIN = Certainty(separation=40, opening=8, pieces=4, distance=2.0, place=0.7, margin=3, window=6)
+CERTAIN = Certainty(separation=40, opening=0.4, pieces=6, distance=2.0, place=0.7, margin=3, window=6)
 
 
 def margin(likeness: Likeness, told: OneChannel) -> float:

@@ -16,7 +16,8 @@ class Voices:
     pieces: tuple[float, float]
     spread: float  #: mean squared distance of a piece from its voice, a dimension
     separation: float
-    opening: float
+    opening: float  #: where the opening lies between the voices: 1 at the first, -1 at the other
+    settled: bool  #: whether the opening was clear once: the voices keep their order from then on
 
 
 @dataclass(frozen=True, slots=True)

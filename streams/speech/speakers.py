@@ -24,7 +24,8 @@ _STARTS = 3  #: principal directions along which the pieces are first split
 _ROUNDS = 10
 _TOGETHER = 1.5  #: log-odds by which a neighbour in the run draws a piece to its voice
 _WEIGHT = 1.0  #: of a piece's evidence beside its neighbours'
-_OPENING = 2  #: pieces at a call's start that tell who speaks first; never forgotten
+_OPENING = 3  #: pieces at a call's start that tell who speaks first; never forgotten
+_SETTLED = 0.5  #: how near the opening lies to one voice where the voices keep their order from then on
 
 
 def tell(
@@ -73,18 +74,25 @@ def learn(memory: Memory) -> Memory:
     voices = None
     if len(vectors) >= _LEAST:
         stacked = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float64)
-        voices, first = _split(stacked, np.array(joined))
+        voices, first = _split(stacked, np.array(joined), memory.voices)
         for index in _forgotten(first):
             vectors, joined = vectors[:index] + vectors[index + 1 :], joined[:index] + joined[index + 1 :]
     return Memory(vectors, joined, (), voices)
 
 
-def _split(vectors: _Doubles, joined: NDArray[np.bool_]) -> tuple[Voices, _Doubles]:
-    """The two voices, and how likely each piece is the first one's."""
+def _split(vectors: _Doubles, joined: NDArray[np.bool_], before: Voices | None) -> tuple[Voices, _Doubles]:
+    """The two voices, and how likely each piece is the first one's.
+
+    Their order is the opening's until that was clear once; then it is kept, and where the opening comes to contradict
+    it, nothing is certain any more.
+    """
     first = _fit(vectors, joined, _starts(vectors))
-    opening = _opening(vectors, joined, first)
-    if opening < 0:
-        first, opening = 1 - first, -opening
+    if before is not None and before.settled:
+        turned = _turned(before, _means(vectors, first)[0])
+    else:
+        turned = _opening(vectors, first) < 0
+    first = 1 - first if turned else first
+    opening = _opening(vectors, first)
     means, counts = _means(vectors, first)
     distances = ((vectors[:, np.newaxis] - means) ** 2).sum(axis=2)  # (pieces, voices)
     own = float((first * distances[:, 0] + (1 - first) * distances[:, 1]).sum())
@@ -94,6 +102,7 @@ def _split(vectors: _Doubles, joined: NDArray[np.bool_]) -> tuple[Voices, _Doubl
         spread=own / (len(vectors) - 2) / vectors.shape[1],
         separation=float(((means[0] - means[1]) ** 2).sum() - vectors.shape[1] * (1 / counts).sum()),
         opening=opening,
+        settled=opening >= _SETTLED or (before is not None and before.settled),
     )
     return voices, first
 
@@ -139,15 +148,22 @@ def _means(vectors: _Doubles, first: _Doubles) -> tuple[_Doubles, _Doubles]:
     return np.stack(_both(vectors, first)), np.array((first.sum(), (1 - first).sum())) + 1e-6
 
 
-def _opening(vectors: _Doubles, joined: NDArray[np.bool_], first: _Doubles) -> float:
-    """Log-odds that the call opens with the first voice: of its first pieces up to a pause, each left out in turn."""
-    odds = 0.0
+def _opening(vectors: _Doubles, first: _Doubles) -> float:
+    """Where the call's first pieces lie between the voices, each voice without the piece: from 1, the first, to -1."""
+    places = []
     for index in range(_OPENING):
-        if index and not joined[index]:
-            break
         others = np.arange(len(vectors)) != index
-        odds += float(_odds(vectors[index : index + 1], *_both(vectors[others], first[others]))[0])
-    return odds
+        one, other = _both(vectors[others], first[others])
+        place = (one - other) @ (2 * vectors[index] - one - other) / ((one - other) ** 2).sum()
+        places.append(np.clip(place, -1, 1))
+    return float(np.mean(places))
+
+
+def _turned(before: Voices, means: _Doubles) -> bool:
+    """Whether the voices have changed places since before."""
+    known = np.frombuffer(before.means, "<f4").reshape(2, -1)
+    kept, turned = (((means - order) ** 2).sum() for order in (known, known[::-1]))
+    return bool(turned < kept)
 
 
 def _forgotten(first: _Doubles) -> list[int]:

@@ -5,6 +5,7 @@ import pytest
 
 from streams import usecases
 from streams.domain.records import Role
+from streams.domain.roles import OneChannel
 from streams.domain.rules import Condition, Severity
 from streams.domain.schemes import (
     BUILT_IN,
@@ -255,3 +256,15 @@ def test_a_use_case_may_say_who_speaks_first_on_its_calls() -> None:
 def test_announcements_are_files_beside_the_use_case(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text(OWN_SCHEME.replace("language: de", "language: de\nannouncements: [hello.wav]"))
     assert usecases.load(tmp_path)["site"].announcements == (tmp_path / "hello.wav",)
+
+
+def test_a_use_case_may_say_who_speaks_first_where_both_are_on_one_channel() -> None:
+    assert usecases.load()["demo"].one_channel == OneChannel(Role.AGENT)
+    after = DEMO.replace("first: agent", "first: customer\n  after_ms: 9000")
+    assert usecases.parse(after, "demo.yaml").one_channel == OneChannel(Role.CUSTOMER, 9000)
+
+
+@pytest.mark.parametrize("said", ["first: mixed", "first: nobody", "first: agent\n  after_ms: -1", "last: agent"])
+def test_what_cannot_tell_who_is_who_is_refused_with_its_place(said: str) -> None:
+    with pytest.raises(UseCaseError, match=r"demo.yaml: .*(one_channel|first|last)"):
+        usecases.parse(DEMO.replace("first: agent", said), "demo.yaml")

@@ -33,7 +33,7 @@ def likeness(spoken: str) -> Likeness | None:
         return None
     marks = [FIRST.get(mark, 0.0) for mark in spoken if mark != "-"]
     first = sum(marks) / len(marks)
-    return Likeness(first, first / 9, 1.0, separation=60, opening=20, pieces=9)
+    return Likeness(first, first / 9, 1.0, separation=60, opening=1, pieces=9)
 
 
 def tell(mono: Mono, timeline: str, whole: str, from_frame: int = 0) -> tuple[Mono, list[Span]]:
@@ -85,7 +85,7 @@ def test_the_agents_word_between_two_pauses_ends_the_customers_turn_and_is_nobod
 
 def test_a_window_that_is_not_the_customers_on_average_is_nobodys() -> None:
     mono = onechannel.hear(START, frames("C" * 120 + "-" * 20))
-    doubtful = Likeness(-4.0, -1.0, 1.0, separation=60, opening=20, pieces=9)  # enough for a piece
+    doubtful = Likeness(-4.0, -1.0, 1.0, separation=60, opening=1, pieces=9)  # enough for a piece
     _, spans = onechannel.tell(mono, mono.memory, [doubtful] * len(mono.cut))
     assert {span.fate for span in spans if span.start_ms == 0} == {Fate.UNKNOWN_ROLE}
 

@@ -7,7 +7,7 @@ from streams.domain.records import Role
 from streams.domain.roles import CERTAIN, Likeness, OneChannel, Who, who
 
 AGENT_FIRST = OneChannel(Role.AGENT)
-CUSTOMERS = Likeness(first=-9, place=-1, distance=1, separation=60, opening=20, pieces=9)
+CUSTOMERS = Likeness(first=-9, place=-1, distance=1, separation=60, opening=1, pieces=9)
 AGENTS = replace(CUSTOMERS, first=9, place=1)
 
 
@@ -25,7 +25,7 @@ def test_the_voice_that_speaks_first_is_the_customers_where_the_use_case_says_so
     "doubt",
     [
         {"separation": CERTAIN.separation - 1},
-        {"opening": CERTAIN.opening - 1},
+        {"opening": CERTAIN.opening - 0.1},
         {"pieces": CERTAIN.pieces - 1},
         {"distance": CERTAIN.distance + 1},
         {"first": -CERTAIN.margin + 1},

@@ -40,7 +40,7 @@ def whose(speakers_: str, apart: float, seed: int = 0) -> list[Who]:
     return [who(likeness, (), AGENT_FIRST) for likeness in told(speakers_, apart, seed)]
 
 
-TALK = "AA BBB A BB AAA BB AA BBB AAA BB A BB "
+TALK = "AAA BBB A BB AAA BB AA BBB AAA BB A BB "
 
 
 def test_two_voices_are_told_apart_once_both_are_known_and_nobodys_before() -> None:
@@ -103,6 +103,10 @@ def test_a_call_that_is_resumed_goes_on_as_it_would_have(seed: int, cuts: Sequen
 
 
 def test_voices_are_certain_only_where_it_is_certain_who_opens() -> None:
-    likenesses = [each for each in told("A BB AA BBB AA BB AAA BB A BB ", apart=8) if each is not None]
+    likenesses = [each for each in told("AAA BB AA BBB AA BB AAA BB A BB ", apart=8) if each is not None]
     assert known(likenesses[-1])
     assert not known(likenesses[3])
+
+
+def test_where_the_call_opens_with_a_word_of_each_nobody_is_the_customer() -> None:
+    assert set(whose("A B A " + TALK * 2, apart=8)) == {Who.NOBODY}

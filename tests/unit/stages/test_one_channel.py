@@ -84,7 +84,7 @@ def test_without_a_word_of_who_speaks_first_nothing_is_heard() -> None:
 
 def test_an_announcement_is_nobodys_and_who_speaks_after_it_is_first() -> None:
     bench, marks = Told(), "kkkkkkkkkk--" + TALK
-    bench.stage._use_cases = {"demo": OneChannel(Role.AGENT, after_ms=6000)}
+    bench.stage._use_cases = {"demo": OneChannel(Role.AGENT, after_ms=5500)}
     bench.handle(publish(bench, mono(marks)))
     assert within(bench, marks) == {"c"}
 
