@@ -1,6 +1,6 @@
 """How much of what is scored on one channel is the agent's, on generated two-party calls, and what refusing costs.
 
-    python ops/experiments/one_channel.py ../shared/data [reported|chosen] [CALLS A PAIR]
+    python ops/experiments/one_channel.py ../shared/data [reported|chosen|calls8k] [CALLS A PAIR]
 
 `chosen` are the calls on which the thresholds were chosen: the speakers of EmoDB that the space was estimated from, and
 a telephone agent. `reported` are of other speakers: the other five of EmoDB, and the two parties of a call.
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import beta
-from two_party import RATE, Call, Utterance, channels, emodb, make, sexes
+from two_party import RATE, Call, Utterance, channels, emodb, make, sexes, spoken
 from voices import SPEAKERS
 
+from services.recordings import open_recording, read
 from streams.domain.call import Listen
 from streams.domain.records import Audio, Encoding, Role
 from streams.domain.roles import OneChannel
@@ -39,6 +40,7 @@ class Scored:
 
     pair: tuple[str, str]
     group: str
+    start_ms: int
     length: int
     agent: int  #: at all
     agent_alone: int
@@ -96,7 +98,7 @@ def _scored(drawn: Drawn, start_ms: int, end_ms: int) -> Scored:
     ticks = slice(start_ms // 10, end_ms // 10)
     agent, customer = drawn.call.agent[ticks], drawn.call.customer[ticks]
     times = [int(each.sum()) * 10 for each in (agent, agent & ~customer, customer)]
-    return Scored(drawn.pair, drawn.group, end_ms - start_ms, *times)
+    return Scored(drawn.pair, drawn.group, start_ms, end_ms - start_ms, *times)
 
 
 def upper(bad: int, of: int) -> float:
@@ -127,8 +129,24 @@ def line(name: str, windows: Sequence[Scored], spoken_ms: int, count: int) -> st
     )
 
 
+def silent_seconds(folder: Path, model: VoiceActivity) -> None:
+    """List every scored second of the real call's mono sum in which the caller's own channel is silent."""
+    agent, caller = (spoken(channel) for channel in read(open_recording(folder / "aws_auto_repairs_40_2ch.wav")))
+    (mono,) = read(open_recording(folder / "aws_auto_repairs_40_mono.wav"))
+    pair = ("agent", "caller")
+    windows = scored([Drawn(pair, "real", Call(mono, agent, caller, 0))], model)
+    for window in windows:
+        first, last = window.start_ms // 10, (window.start_ms + window.length) // 10
+        seconds = sorted({(first + int(tick)) // 100 for tick in np.flatnonzero((agent & ~caller)[first:last])})
+        print(f"{first / 100:7.1f} s, {window.length / 1000:4.1f} s long: the agent alone in {seconds or 'no second'}")
+    print(line("mono sum", windows, int(caller.sum()) * 10, 1))
+
+
 def main() -> None:
     """Print a line for each group of calls and one for all."""
+    if sys.argv[2:3] == ["calls8k"]:
+        silent_seconds(Path(sys.argv[1]) / "calls8k", VoiceActivity())
+        return
     shared, which = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "reported"
     each, model = int(sys.argv[3]) if len(sys.argv) > 3 else 5, VoiceActivity()
     drawn = list(calls(shared, which, each))

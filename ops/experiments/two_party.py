@@ -121,21 +121,27 @@ def _line(rng: np.random.Generator, *, plain: bool) -> Floats:
     return np.array([loudness, loudness * slope], np.float32)
 
 
+def spoken(channel: NDArray[np.int16] | Floats) -> Ticks:
+    """In which 10 ms of a channel somebody speaks: within 30 dB of its loud parts."""
+    power = (channel[: len(channel) // _TICK * _TICK].astype(np.float64).reshape(-1, _TICK) ** 2).mean(axis=1)
+    loud: Ticks = power > np.percentile(power, 95) * 10 ** (-_LOUD_DB / 10)
+    return loud
+
+
 def _utterance(samples: Floats, manner: str = "") -> Utterance:
     """At about -26 dB."""
     samples = samples[: len(samples) // _TICK * _TICK]
     power = (samples.reshape(-1, _TICK) ** 2).mean(axis=1)
-    spoken = power > np.percentile(power, 95) * 10 ** (-_LOUD_DB / 10)
-    level = np.sqrt(power[spoken].mean())
-    return Utterance((samples * np.float32(0.05 / level)).astype(np.float32), spoken, manner)
+    voiced = spoken(samples)
+    level = np.sqrt(power[voiced].mean())
+    return Utterance((samples * np.float32(0.05 / level)).astype(np.float32), voiced, manner)
 
 
 def _cut(channel: Floats, pause: int = 30, longest: int = 500) -> list[Utterance]:
     """Speech between pauses of 0.3 s, of 0.4 to 5 s."""
     samples = channel[: len(channel) // _TICK * _TICK]
-    power = (samples.reshape(-1, _TICK) ** 2).mean(axis=1)
-    spoken = np.flatnonzero(power > np.percentile(power, 95) * 10 ** (-_LOUD_DB / 10))
-    runs = np.split(spoken, np.flatnonzero(np.diff(spoken) > pause) + 1)
+    voiced = np.flatnonzero(spoken(samples))
+    runs = np.split(voiced, np.flatnonzero(np.diff(voiced) > pause) + 1)
     spans = [
         (start, min(start + longest, run[-1] + 1)) for run in runs for start in range(run[0], run[-1] + 1, longest)
     ]
