@@ -14,7 +14,7 @@ from rich.table import Table
 
 from services.calls import RolesError, roles, use_case_named
 from services.emotion.bundle import Bundle
-from services.label_command import DEMO_ONLY, BundleAt, Channels, UseCaseName, UseCases, fitting_bundle
+from services.label_command import DEMO_ONLY, BundleAt, UseCaseName, UseCases, fitting_bundle
 from services.recordings import Recording, RecordingError, open_recording
 from services.study_folder import write_study
 from services.timeline import Timeline, check_roles, timeline
@@ -34,6 +34,9 @@ Side = Annotated[Role, typer.Option(help="Whose emotions are judged: the custome
 Form = Annotated[Path, typer.Argument(help="A form, filled in: CSV.")]
 
 _AUDIO = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au"}
+
+
+Channels = Annotated[str, typer.Option(help="Who is on which channel, in order: customer, agent.")]
 
 
 @app.command()
