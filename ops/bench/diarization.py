@@ -4,6 +4,7 @@ AMI's excerpts are 30 s each with a reference made by hand; the call's two chann
 its reference is voice activity's: of it, confusion alone is to be trusted. VBx's own example comes as x-vectors.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm, load_uem
 from results import ROOT, Measure, progress
 
+from services.pyannote_pipeline import open_pipeline
 from services.recordings import open_recording
 from services.recordings import read as read_samples
+from services.whole_call import open_network, whole_call
 from streams.speech import kaldi
 from streams.speech.activity import Samples, VoiceActivity
 from streams.speech.plda_files import read
@@ -59,7 +62,7 @@ def turn_by_turn(samples: Samples, rate: int) -> list[SpeakerTurn]:
 
 
 #: Whatever tells speakers apart is measured by a line here.
-DIARIZERS: Mapping[str, Diarizer] = {
+DIARIZERS: dict[str, Diarizer] = {
     "one speaker throughout": one_speaker,
     "one speaker where speech is heard": one_speaker_heard,
     "two speakers who change at every pause": turn_by_turn,
@@ -74,11 +77,22 @@ def measure() -> list[Measure]:
     excerpts, call = list(_ami(RECORDINGS / "ami")), _call(RECORDINGS / "calls8k")
     found = [*_of("the reference itself", excerpts, [known.reference for known in excerpts])]
     found += _of("the reference, one speaker at a time", excerpts, [_alone(known.reference) for known in excerpts])
-    for name, diarizer in DIARIZERS.items():
+    for name, diarizer in (DIARIZERS | _given()).items():
         progress(f"diarization: {name}")
         found += _of(name, excerpts, [annotated(diarizer(known.samples, known.rate)) for known in excerpts])
         found.append(_on_call(name, call, annotated(diarizer(call.samples, call.rate))))
     return [*found, *_vbx(RECORDINGS / "vbx")]
+
+
+def _given() -> dict[str, Diarizer]:
+    """VBx with the network in the folder that UNDERTONE_VBX names, and the pipeline that UNDERTONE_PYANNOTE does."""
+    found = dict[str, Diarizer]()
+    if folder := os.environ.get("UNDERTONE_VBX"):
+        network = open_network(Path(folder))
+        found[f"VBx with {Path(folder).name}"] = lambda samples, rate: whole_call(samples, rate, network)
+    if folder := os.environ.get("UNDERTONE_PYANNOTE"):
+        found[f"pyannote's pipeline {Path(folder).name}"] = open_pipeline(Path(folder))
+    return found
 
 
 def _of(name: str, excerpts: Sequence[Known], turns: Sequence[Annotation]) -> Iterator[Measure]:
