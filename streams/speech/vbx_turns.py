@@ -73,7 +73,7 @@ def _numbered(turns: Iterable[SpeakerTurn]) -> list[SpeakerTurn]:
 
 def _check(vectors: Vectors, segments: Segments, plda: Plda) -> None:
     wanted = (len(segments), len(plda.mean))
-    if vectors.shape != wanted and len(segments):
+    if vectors.shape != wanted:
         raise ValueError(
             f"x-vectors {vectors.shape}: {wanted} are needed, a row a segment, as wide as the PLDA's network"
         )

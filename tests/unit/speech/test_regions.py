@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.overlap import FRAME_MS
@@ -43,6 +43,7 @@ def test_a_region_ends_with_the_recording() -> None:
     assert found(0.1, 0.9, cut_ms=20) == [(32, 44)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=100))
 def test_regions_are_in_order_and_apart(probabilities: list[float]) -> None:
     each = found(*probabilities)

@@ -41,6 +41,7 @@ def slowly(scores: Array, priors: Array, loop: float) -> Paths:
     return Paths(forward * backward / total, np.array(entered), float(np.log(total)))
 
 
+@settings(deadline=None)
 @given(seed=seeds, count=st.integers(1, 12), speakers=st.integers(1, 5), loop=st.floats(0.01, 0.99))
 def test_the_fast_forward_backward_is_the_slow_one(seed: int, count: int, speakers: int, loop: float) -> None:
     rng = np.random.default_rng(seed)
@@ -51,6 +52,7 @@ def test_the_fast_forward_backward_is_the_slow_one(seed: int, count: int, speake
     assert fast.log_likelihood == pytest.approx(slow.log_likelihood, abs=1e-10)
 
 
+@settings(deadline=None)
 @given(seed=seeds, count=st.integers(1, 40), speakers=st.integers(1, 5), loop=st.floats(0.01, 0.99))
 def test_someone_speaks_at_every_time_however_unlikely(seed: int, count: int, speakers: int, loop: float) -> None:
     rng = np.random.default_rng(seed)

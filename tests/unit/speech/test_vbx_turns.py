@@ -118,6 +118,8 @@ def test_input_that_does_not_fit_is_refused_by_name() -> None:
         diarize(np.zeros((3, VALUES)), windows(2), PLDA)
     with pytest.raises(ValueError, match=r"x-vectors \(2, 5\): \(2, 24\) are needed"):
         diarize(np.zeros((2, 5)), windows(2), PLDA)
+    with pytest.raises(ValueError, match=r"x-vectors \(3, 24\): \(0, 24\) are needed"):
+        diarize(np.zeros((3, VALUES)), windows(0), PLDA)
     with pytest.raises(ValueError, match="not finite"):
         diarize(np.full((2, VALUES), np.nan), windows(2), PLDA)
     with pytest.raises(ValueError, match="each must end after it starts"):
@@ -126,6 +128,7 @@ def test_input_that_does_not_fit_is_refused_by_name() -> None:
         cluster(np.zeros((MOST + 1, 1)), 0)
 
 
+@settings(deadline=None)
 @given(seed=seeds, low=st.floats(-0.4, 0), apart=st.floats(0.4, 0.9), share=st.floats(0.2, 0.8))
 def test_scores_of_two_kinds_are_cut_between_them(seed: int, low: float, apart: float, share: float) -> None:
     rng = np.random.default_rng(seed)
