@@ -14,13 +14,14 @@ from streams.domain.call import Listen
 from streams.domain.evolution import Evolution
 from streams.domain.privacy import window_id
 from streams.domain.records import Label, Outcome, Role
-from streams.domain.roles import OneChannel
+from streams.domain.roles import OneChannel, told_apart
 from streams.domain.rules import Episode
 from streams.domain.scoring import fitted
 from streams.domain.windows import Fate
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
-from streams.speech.announcements import AnnouncementError, read
+from streams.speech.announcements import AnnouncementError
+from streams.speech.expecting import expecting
 from streams.speech.listening import Listening, Spoken
 from streams.speech.resample import Floats, resample
 from streams.usecases import UseCase
@@ -52,9 +53,8 @@ def timeline(
 
     Raises RecordingError where the roles do not fit, or the file turns out damaged.
     """
-    told = use_case.one_channel if roles == (Role.MIXED,) else None
-    check_roles(recording, roles, told)
-    heard, labels = _expecting(use_case, roles, told), list[Label]()
+    check_roles(recording, roles, told_apart(roles, use_case.one_channel))
+    heard, labels = _silent(roles, use_case), list[Label]()
     for at_ms, windows in spoken(recording, heard):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
@@ -63,13 +63,11 @@ def timeline(
     return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
 
 
-def _expecting(use_case: UseCase, roles: tuple[Role, ...], told: OneChannel | None) -> Listening:
-    heard = listening.silent(roles, told, speaks_first=use_case.speaks_first)
+def _silent(roles: tuple[Role, ...], use_case: UseCase) -> Listening:
     try:
-        heard.announcements = read(VoiceActivity(), use_case.announcements) if use_case.announcements else None
+        return listening.silent(roles, expecting(VoiceActivity(), use_case))
     except AnnouncementError as error:
         raise RecordingError(str(error)) from error
-    return heard
 
 
 def check_roles(recording: Recording, roles: Sequence[Role], told: OneChannel | None = None) -> None:

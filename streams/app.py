@@ -27,7 +27,7 @@ from streams.ports import Stage
 from streams.probes import serving
 from streams.settings import Settings
 from streams.speech.activity import VoiceActivity
-from streams.speech.announcements import read
+from streams.speech.expecting import expecting
 from streams.stages.careful import Careful
 from streams.stages.escalate import EscalateStage
 from streams.stages.intake import named
@@ -114,12 +114,10 @@ def now() -> datetime:
 
 def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
     """calls.v1 -> windows.v1."""
-    activity, used = VoiceActivity(), parts.use_cases
+    activity = VoiceActivity()
     return Segment(
         epochs=read_epochs(parts.settings.epochs),
-        use_cases={name: each.one_channel for name, each in used.items()},
-        speaks_first={name: each.speaks_first for name, each in used.items()},
-        announcements={name: read(activity, each.announcements) for name, each in used.items() if each.announcements},
+        use_cases={name: expecting(activity, use_case) for name, use_case in parts.use_cases.items()},
         partitions=partitions,
         store=PostgresCalls(parts.database),
         sender=parts.sender,

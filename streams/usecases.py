@@ -31,14 +31,22 @@ class UseCase:
     rules: tuple[Rule, ...]
     demo: bool
     out_of_domain: OutOfDomain
-    speaks_first: Role | None = None  #: on its calls of two channels; a call on which another does is not scored
-    announcements: tuple[Path, ...] = ()  #: recordings that are played on its calls, and are nobody's speech
+    speaks_first: Role | None = None  #: on its calls
+    swap_guard: bool = True  #: whether a call of two channels is not scored on which another speaks first
     one_channel: OneChannel | None = None  #: how who is who is told where both speak on one channel, if it is
+    announcements: tuple[Path, ...] = ()  #: recordings that are played on its calls, and are nobody's speech
 
     @property
     def asked(self) -> Asked:
         """What it asks of the labels of its windows."""
         return Asked(self.scheme, self.out_of_domain, rules.bounded(self.rules))
+
+
+@dataclass(frozen=True, slots=True)
+class _OneChannel:
+    """Both parties on one channel are told apart; who speaks first is `speaks_first`."""
+
+    after_ms: int = 0  #: an announcement's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,9 @@ class _File:
     demo: bool = False
     out_of_domain: OutOfDomain = OutOfDomain.ABSTAIN
     speaks_first: Role | None = None
+    swap_guard: bool = True
+    one_channel: _OneChannel | None = None
     announcements: tuple[str, ...] = ()  #: files beside it
-    one_channel: OneChannel | None = None
 
 
 class UseCaseError(ValueError):
@@ -150,8 +159,6 @@ def _checked(file: _File) -> UseCase:
             raise ValueError(f"two rules are called {rule.name!r}; their ids would be the same, rename one")
     if file.speaks_first is Role.MIXED:
         raise ValueError("speaks_first is 'mixed'; name customer or agent, or leave it out")
-    if file.one_channel is not None:
-        roles.check(file.one_channel)
     return UseCase(
         file.name,
         file.language,
@@ -161,9 +168,20 @@ def _checked(file: _File) -> UseCase:
         file.demo,
         file.out_of_domain,
         file.speaks_first,
+        file.swap_guard,
+        _one_channel(file),
         tuple(map(Path, file.announcements)),
-        file.one_channel,
     )
+
+
+def _one_channel(file: _File) -> OneChannel | None:
+    if file.one_channel is None:
+        return None
+    if file.speaks_first is None:
+        raise ValueError("one_channel: nothing says whose the first voice is; write speaks_first: agent, or customer")
+    told = OneChannel(file.speaks_first, file.one_channel.after_ms)
+    roles.check(told)
+    return told
 
 
 def _scheme(given: str | Scheme) -> Scheme:

@@ -25,6 +25,7 @@ from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
 from streams.speech.activity import START, VoiceActivity, context_samples, frame_samples
 from streams.speech.decode import Pcm, decode, encode
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 from streams.topics import CALLS, WINDOWS
 
@@ -112,7 +113,7 @@ def stage(activity: VoiceActivity, topics: MemoryTopics) -> Segment:
     """A segment stage on twins."""
     return Segment(
         epochs=(EPOCH,),
-        use_cases={"demo": None},
+        use_cases={"demo": Expecting()},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=topics,

@@ -50,6 +50,7 @@ from streams.kafka.deadletters import KafkaDeadLetters
 from streams.metrics import Metrics
 from streams.ports import Batch, Stage
 from streams.speech.activity import Activity, Stretch, VoiceActivity, frame_samples
+from streams.speech.expecting import expecting
 from streams.stages.escalate import EscalateStage
 from streams.stages.label import LabelStage
 from streams.stages.segment import Segment
@@ -126,7 +127,7 @@ class Rig:
         store = MemoryOutcomes(self.tables, rules, schemes, lambda: self.now)
         self.segment = Segment(
             epochs=(EPOCH,),
-            use_cases={name: use_case.one_channel for name, use_case in loaded.items()},
+            use_cases={name: expecting(Loud(), use_case) for name, use_case in loaded.items()},
             partitions=lambda: 1,
             store=MemoryCalls(self.tables),
             sender=self.topics,

@@ -26,6 +26,7 @@ from streams.domain.roles import OneChannel
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
 from streams.speech.decode import encode
+from streams.speech.expecting import Expecting
 
 AT = datetime(2026, 11, 27, tzinfo=UTC)
 CHUNK_MS = 1000
@@ -75,7 +76,7 @@ def calls(shared: Path, which: str, each: int) -> Iterator[Drawn]:
 
 def scored(drawn: Sequence[Drawn], model: VoiceActivity) -> list[Scored]:
     """The windows of some calls, heard together as a worker hears them."""
-    heard = [listening.silent((Role.MIXED,), OneChannel(Role.AGENT)) for _ in drawn]
+    heard = [listening.silent((Role.MIXED,), Expecting(one_channel=OneChannel(Role.AGENT))) for _ in drawn]
     found: list[Scored] = []
     longest = max(len(each.call.pcm) for each in drawn) * 1000 // RATE
     for at_ms in range(0, longest, CHUNK_MS):

@@ -29,6 +29,7 @@ from streams.speech import crosstalk, listening
 from streams.speech.activity import Activity, Stretch, VoiceActivity, context_samples, frame_samples
 from streams.speech.crosstalk import Pair
 from streams.speech.decode import Pcm, decode, encode
+from streams.speech.expecting import Expecting
 from streams.speech.listening import Listening
 from streams.speech.resample import resample
 
@@ -53,7 +54,7 @@ def wired(channels: Floats) -> Pcm:
 
 def heard(pcm: Pcm, *, speaks_first: Role | None = None) -> tuple[Listening, Frames]:
     """A call through the functions of the live stream; which frames are in a window."""
-    call, windows = listening.silent(ROLES, speaks_first=speaks_first), []
+    call, windows = listening.silent(ROLES, Expecting(speaks_first)), []
     size, at_ms = CHUNK_MS * RATE // 1000, 0
     for number, first in enumerate(range(0, pcm.shape[1], size)):
         audio = Audio(Encoding.L16, RATE, 2, encode(Encoding.L16, pcm[:, first : first + size]))

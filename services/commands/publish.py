@@ -21,7 +21,7 @@ from services.recordings import CHUNK_MS, Recording, open_recording
 from streams.adapters.memory_topics import MemoryTopics
 from streams.domain import call
 from streams.domain.records import MAX_CHUNK_MS, Audio, Consent, Encoding, Notice, Purpose, Role, Started
-from streams.domain.roles import OneChannel
+from streams.domain.roles import OneChannel, told_apart
 from streams.kafka.admin import partitions_of
 from streams.kafka.cloudevents import decode_call, encode_call, partition_of
 from streams.kafka.connection import connection
@@ -132,8 +132,8 @@ def check(plan: Planned) -> None:
 
 def unscored(started: Started, told: OneChannel | None = None) -> Iterator[str]:
     """Each reason why nothing of the call will be scored, with its remedy; `told` is the use case's `one_channel`."""
-    told_apart = told is not None and started.channels == (Role.MIXED,)
-    if not told_apart and (Role.CUSTOMER not in started.channels or Role.MIXED in started.channels):
+    apart = told_apart(started.channels, told) is not None
+    if not apart and (Role.CUSTOMER not in started.channels or Role.MIXED in started.channels):
         yield "no channel is certainly the customer's (--channels agent,customer)"
     if started.notice is None:
         yield "no notice was given (--notice ID)"

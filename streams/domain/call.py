@@ -12,7 +12,7 @@ from streams.domain import consent
 from streams.domain.consent import Permission
 from streams.domain.deadletters import Reason, UnusableError
 from streams.domain.records import Audio, CallRecord, Consent, Ended, Gap, Purpose, Role, Started
-from streams.domain.roles import OneChannel
+from streams.domain.roles import OneChannel, told_apart
 from streams.domain.windows import Fate
 
 IDLE = timedelta(seconds=30)  #: without a record: the turns finish, consent and state stay
@@ -108,7 +108,7 @@ def begin(record: CallRecord, *, call: str, epoch: str, told: OneChannel | None 
         language=started.language,
         channels=started.channels,
         reference=started.reference,
-        told=told if started.channels == (Role.MIXED,) else None,
+        told=told_apart(started.channels, told),
         started_at=record.logged_at,
         last_at=record.logged_at,
         permission=consent.begin(started, record.sequence),

@@ -18,11 +18,14 @@ class OneChannel:
 
 
 def check(told: OneChannel) -> None:
-    """Refuse what cannot tell anybody apart. Raises ValueError."""
-    if told.first is Role.MIXED:
-        raise ValueError("one_channel.first: mixed is nobody; write customer or agent, whoever speaks first")
+    """Refuse an announcement that ends before it begins. Raises ValueError."""
     if told.after_ms < 0:
         raise ValueError(f"one_channel.after_ms: {told.after_ms} is before the call; write 0, or an announcement's end")
+
+
+def told_apart(channels: tuple[Role, ...], said: OneChannel | None) -> OneChannel | None:
+    """How who is who is told on these channels: as the use case `said` on a mixed one by itself, else not at all."""
+    return said if channels == (Role.MIXED,) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,18 @@ from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.records import Role
-from streams.domain.roles import OneChannel
+from streams.domain.roles import told_apart
 from streams.speech import announcements, crosstalk, speakers
 from streams.speech.activity import CONTEXT_MS, START, Activity, Samples, Stretch, VoiceActivity, context_samples
 from streams.speech.announcements import Announcements
 from streams.speech.crosstalk import Echo, Pair
 from streams.speech.decode import decode
+from streams.speech.expecting import Expecting
 from streams.speech.products import Floats
 from streams.speech.tape import Chunk, Pcm, Tape
 from streams.speech.voices import Cepstra, Voiceprints
+
+_NOTHING = Expecting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +209,12 @@ def hear(
     return windows
 
 
-def silent(roles: tuple[Role, ...], told: OneChannel | None = None, *, speaks_first: Role | None = None) -> Listening:
-    """Nothing heard yet; `told` says how who is who is told on a call's only channel.
-
-    `speaks_first` is who does on calls of the use case, if it says so.
-    """
-    return Listening(fold.expecting(fold.silent(roles, told), speaks_first))
+def silent(roles: tuple[Role, ...], expecting: Expecting = _NOTHING) -> Listening:
+    """Nothing heard yet of a call of a use case."""
+    told = told_apart(roles, expecting.one_channel)
+    heard = Listening(fold.expecting(fold.silent(roles, told), expecting.first))
+    heard.announcements = expecting.announcements
+    return heard
 
 
 @cache

@@ -14,6 +14,7 @@ from streams.domain.privacy import Epoch
 from streams.domain.records import Audio, CallRecord, Role
 from streams.ports import Call, Checkpoint, Stored
 from streams.speech import listening
+from streams.speech.expecting import Expecting
 from streams.speech.listening import Listening
 from streams.store.sealing import seal, unseal
 
@@ -110,9 +111,9 @@ class Live:
         )
 
 
-def begin(ledger: Ledger, epoch: Epoch, *, speaks_first: Role | None = None) -> Live:
+def begin(ledger: Ledger, epoch: Epoch, expecting: Expecting) -> Live:
     """A call that just started."""
-    return Live(ledger, listening.silent(ledger.channels, ledger.told, speaks_first=speaks_first), epoch)
+    return Live(ledger, listening.silent(ledger.channels, expecting), epoch)
 
 
 def restore(stored: Stored, epochs: Sequence[Epoch]) -> Live:

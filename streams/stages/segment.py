@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
-from types import MappingProxyType
 
 import numpy as np
 from msgspec import MsgspecError
@@ -18,7 +17,6 @@ from streams.domain.call import Break, GrantRefused, Listen, Refuse, Withdraw
 from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import Epoch, epoch_at, pseudonym, window_id
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, Started, Window
-from streams.domain.roles import OneChannel
 from streams.domain.windows import Fate
 from streams.kafka.cloudevents import CONSENT, decode_call, encode_window, partition_of
 from streams.kafka.deadletters import dead_letter
@@ -26,8 +24,8 @@ from streams.kafka.envelope import logged_at, raw_headers
 from streams.metrics import Metrics
 from streams.ports import Batch, CallStore, DeadLetters, Fetched, Sender
 from streams.speech.activity import VoiceActivity
-from streams.speech.announcements import Announcements
 from streams.speech.decode import encode
+from streams.speech.expecting import Expecting
 from streams.speech.listening import Spoken, hear
 from streams.stages.live import Item, Live, begin, restore
 from streams.store.sealing import SealError
@@ -64,15 +62,14 @@ class _Admitted:
 class Segment:
     """The stage. `clock` says what time it is where the partition's end leaves no log to ask.
 
-    `use_cases` are those that are installed, each with how it tells who is who on one channel, if it does;
-    `speaks_first` has who speaks first on two channels, by use case, `announcements` what is played to customers.
+    `use_cases` are those that are installed.
     """
 
     def __init__(
         self,
         *,
         epochs: Sequence[Epoch],
-        use_cases: Mapping[str, OneChannel | None],
+        use_cases: Mapping[str, Expecting],
         partitions: Callable[[], int],
         store: CallStore,
         sender: Sender,
@@ -81,13 +78,11 @@ class Segment:
         metrics: Metrics,
         clock: Callable[[], datetime],
         checkpoint_interval_s: float = 1.0,
-        speaks_first: Mapping[str, Role | None] = MappingProxyType({}),
-        announcements: Mapping[str, Announcements] = MappingProxyType({}),
     ) -> None:
         self._epochs, self._use_cases, self._count = epochs, use_cases, partitions
         self._store, self._sender, self._letters = store, sender, letters
         self._activity, self._metrics, self._clock = activity, metrics, clock
-        self._interval_s, self._speaks_first, self._announcements = checkpoint_interval_s, speaks_first, announcements
+        self._interval_s = checkpoint_interval_s
         self._partitions: dict[int, _Partition] = {}
 
     def lost(self, partitions: Collection[int]) -> None:
@@ -127,7 +122,8 @@ class Segment:
                 continue
             try:
                 part.calls[stored.call] = live = restore(stored, self._epochs)
-                live.listening.announcements = self._announcements.get(live.ledger.use_case)
+                if (said := self._use_cases.get(live.ledger.use_case)) is not None:
+                    live.listening.announcements = said.announcements
             except (SealError, MsgspecError) as error:
                 log.warning("a call's state cannot be read", extra={"error": type(error).__name__})
                 self._metrics.count("states_unreadable")
@@ -197,12 +193,12 @@ class Segment:
         epoch = epoch_at(self._epochs, said.logged_at)
         if epoch is None:
             raise UnusableError(Reason.NO_EPOCH, "logged before the first key epoch: add one that begins earlier")
-        told = self._use_cases.get(said.body.use_case) if isinstance(said.body, Started) else None
+        expecting = self._use_cases.get(said.body.use_case) if isinstance(said.body, Started) else None
+        told = None if expecting is None else expecting.one_channel
         ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id, told=told)
-        if ledger.use_case not in self._use_cases:
+        if expecting is None:
             raise UnusableError(Reason.UNKNOWN_USE_CASE, "`use_case` is not installed: see UNDERTONE_USE_CASES")
-        live = begin(ledger, epoch, speaks_first=self._speaks_first.get(ledger.use_case))
-        live.listening.announcements = self._announcements.get(ledger.use_case)
+        live = begin(ledger, epoch, expecting)
         live.next_offset = next_offset
         live.queue.append(Item(next_offset, ledger, (), opens=True))
         part.calls[ledger.call] = live

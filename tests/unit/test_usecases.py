@@ -248,7 +248,8 @@ def test_a_scheme_whose_classes_do_not_fit_is_refused(dimension: Dimension, mess
 
 def test_a_use_case_may_say_who_speaks_first_on_its_calls() -> None:
     said = OWN_SCHEME.replace("language: de", "language: de\nspeaks_first: agent")
-    assert usecases.parse(said, "site.yaml").speaks_first is Role.AGENT
+    site = usecases.parse(said, "site.yaml")
+    assert (site.speaks_first, site.swap_guard, site.one_channel) == (Role.AGENT, True, None)
     with pytest.raises(UseCaseError, match="name customer or agent"):
         usecases.parse(said.replace("agent", "mixed"), "site.yaml")
 
@@ -258,13 +259,24 @@ def test_announcements_are_files_beside_the_use_case(tmp_path: Path) -> None:
     assert usecases.load(tmp_path)["site"].announcements == (tmp_path / "hello.wav",)
 
 
-def test_a_use_case_may_say_who_speaks_first_where_both_are_on_one_channel() -> None:
+def test_who_speaks_first_is_said_once_for_one_channel_and_for_two() -> None:
     assert usecases.load()["demo"].one_channel == OneChannel(Role.AGENT)
-    after = DEMO.replace("first: agent", "first: customer\n  after_ms: 9000")
-    assert usecases.parse(after, "demo.yaml").one_channel == OneChannel(Role.CUSTOMER, 9000)
+    said = "language: de\nspeaks_first: customer\none_channel: {after_ms: 9000}"
+    site = usecases.parse(OWN_SCHEME.replace("language: de", said), "site.yaml")
+    assert site.one_channel == OneChannel(Role.CUSTOMER, 9000)
+    assert site.swap_guard
 
 
-@pytest.mark.parametrize("said", ["first: mixed", "first: nobody", "first: agent\n  after_ms: -1", "last: agent"])
-def test_what_cannot_tell_who_is_who_is_refused_with_its_place(said: str) -> None:
-    with pytest.raises(UseCaseError, match=r"demo.yaml: .*(one_channel|first|last)"):
-        usecases.parse(DEMO.replace("first: agent", said), "demo.yaml")
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("one_channel: {after_ms: 0}", "speaks_first"),
+        ("speaks_first: nobody", "speaks_first"),
+        ("speaks_first: agent\none_channel: {after_ms: -1}", "one_channel.after_ms"),
+        ("speaks_first: agent\none_channel: {first: customer}", "first"),
+        ("speaks_first: agent\nswap_guard: maybe", "swap_guard"),
+    ],
+)
+def test_what_cannot_tell_who_is_who_is_refused_with_its_place(said: str, place: str) -> None:
+    with pytest.raises(UseCaseError, match=f"site.yaml: .*{place}"):
+        usecases.parse(OWN_SCHEME.replace("language: de", f"language: de\n{said}"), "site.yaml")

@@ -34,6 +34,7 @@ from streams.metrics import Metrics
 from streams.ports import Batch, Outgoing
 from streams.settings import Settings
 from streams.speech.activity import VoiceActivity
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 from streams.store.epochs import create_epochs, read_epochs
 from streams.topics import CALLS, DEADLETTERS, WINDOWS
@@ -58,7 +59,7 @@ async def undisturbed(records: Sequence[CallRecord], epochs: Sequence[Epoch]) ->
     topics = MemoryTopics(now=lambda: AT)
     stage = Segment(
         epochs=epochs,
-        use_cases={"demo": None},
+        use_cases={"demo": Expecting()},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=topics,

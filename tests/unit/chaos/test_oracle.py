@@ -15,6 +15,7 @@ from streams.kafka.cloudevents import decode_window
 from streams.metrics import Metrics
 from streams.ports import Batch
 from streams.speech.activity import VoiceActivity
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ async def test_the_oracle_expects_the_windows_that_the_segment_stage_cuts(seed: 
     log = broker.read("calls.v1")
     stage = Segment(
         epochs=EPOCHS,
-        use_cases={"demo": None},
+        use_cases={"demo": Expecting()},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=sent,

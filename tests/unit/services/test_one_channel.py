@@ -10,6 +10,7 @@ from services.timeline import spoken
 from streams.domain.records import Role
 from streams.domain.roles import OneChannel
 from streams.speech import listening
+from streams.speech.expecting import Expecting
 
 TICK = 80  #: 10 ms
 
@@ -25,7 +26,7 @@ def test_on_the_mono_sum_of_a_real_call_the_callers_windows_are_found_and_none_o
     folder = recordings / "calls8k"
     agent, caller = (loud(channel) for channel in read(open_recording(folder / "aws_auto_repairs_40_2ch.wav")))
     mono = open_recording(folder / "aws_auto_repairs_40_mono.wav")
-    heard = listening.silent((Role.MIXED,), OneChannel(Role.AGENT))
+    heard = listening.silent((Role.MIXED,), Expecting(one_channel=OneChannel(Role.AGENT)))
     windows = [window for _, windows in spoken(mono, heard) for window in windows]
     assert len(windows) >= 2
     assert {window.role for window in windows} == {Role.CUSTOMER}

@@ -17,6 +17,7 @@ from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
 from streams.speech.activity import Activity, Stretch, VoiceActivity, frame_samples
 from streams.speech.decode import encode
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 from streams.topics import CALLS, WINDOWS
 
@@ -59,7 +60,7 @@ class Bench:
         self.registry = CollectorRegistry()
         return Segment(
             epochs=(EPOCH,),
-            use_cases={"demo": None},
+            use_cases={"demo": Expecting()},
             partitions=lambda: 1,
             store=MemoryCalls(self.tables),
             sender=self.topics,

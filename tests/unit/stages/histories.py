@@ -36,6 +36,7 @@ from streams.metrics import Metrics
 from streams.ports import Batch, CallStore, Checkpoint, OutcomeStore, Stored
 from streams.speech import listening
 from streams.speech.decode import decode
+from streams.speech.expecting import Expecting
 from streams.stages.escalate import EscalateStage
 from streams.stages.label import LabelStage
 from streams.stages.segment import Segment
@@ -291,7 +292,7 @@ class Stream:
         """A segment worker, without a memory."""
         return Segment(
             epochs=(EPOCH,),
-            use_cases={"demo": None},
+            use_cases={"demo": Expecting()},
             partitions=lambda: partitions,
             store=self.calls,
             sender=self.told.topics,

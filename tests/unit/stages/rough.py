@@ -16,6 +16,7 @@ from streams.domain.privacy import Epoch
 from streams.kafka.cloudevents import decode_window
 from streams.metrics import Metrics
 from streams.ports import Batch, Checkpoint, Outgoing
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 from streams.topics import CALLS, WINDOWS
 
@@ -101,7 +102,7 @@ class Twins:
     def stage(self, clock: "Clock") -> Segment:
         return Segment(
             epochs=EPOCHS,
-            use_cases={"demo": None},
+            use_cases={"demo": Expecting()},
             partitions=lambda: 1,
             store=self,  # type: ignore[arg-type]  # `load` says less
             sender=self,

@@ -11,6 +11,7 @@ from unit.stages.bench import AT, STARTED, Bench, publish
 from streams.domain.records import Audio, CallBody, CallRecord, Encoding, Ended, Gap, Role, Started
 from streams.domain.roles import OneChannel
 from streams.speech.decode import encode
+from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
 
 MIXED = Started("demo", (Role.MIXED,), "es", notice=STARTED.notice, consents=STARTED.consents)
@@ -25,7 +26,7 @@ class Told(Bench):
 
     def start(self) -> Segment:
         stage = super().start()
-        stage._use_cases = {"demo": self.told}
+        stage._use_cases = {"demo": Expecting(one_channel=self.told)}
         return stage
 
 
@@ -70,7 +71,7 @@ def test_the_customers_windows_are_found_and_none_of_the_agents() -> None:
 
 def test_the_customer_speaks_first_where_the_use_case_says_so() -> None:
     bench = Told()
-    bench.stage._use_cases = {"demo": OneChannel(Role.CUSTOMER)}
+    bench.stage._use_cases = {"demo": Expecting(one_channel=OneChannel(Role.CUSTOMER))}
     bench.handle(publish(bench, mono(TALK)))
     assert within(bench, TALK) == {"a"}
 
@@ -84,7 +85,7 @@ def test_without_a_word_of_who_speaks_first_nothing_is_heard() -> None:
 
 def test_an_announcement_is_nobodys_and_who_speaks_after_it_is_first() -> None:
     bench, marks = Told(), "kkkkkkkkkk--" + TALK
-    bench.stage._use_cases = {"demo": OneChannel(Role.AGENT, after_ms=5500)}
+    bench.stage._use_cases = {"demo": Expecting(one_channel=OneChannel(Role.AGENT, after_ms=5500))}
     bench.handle(publish(bench, mono(marks)))
     assert within(bench, marks) == {"c"}
 
