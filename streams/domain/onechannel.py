@@ -74,7 +74,7 @@ def finish(mono: Mono) -> tuple[Mono, tuple[Span, ...]]:
     if mono.cutter.start_ms is not None and mono.cutter.spoken_ms is not None:
         speech.append(Piece(mono.cutter.start_ms, mono.cutter.spoken_ms, mono.cutter.joined))
     for piece in speech:
-        telling.decide(Judged(piece, None), None)
+        telling.refuse(piece)
     telling.pass_silence(None)
     telling.end_turn()
     return Mono(mono.told, mono.memory), tuple(telling.spans)
@@ -118,8 +118,13 @@ class _Telling:
         self._last = judged
         if self._who is Who.CUSTOMER:
             self._scored.append(judged)
-        while self._waiting and self._waiting[0].start_ms < judged.piece.end_ms:
-            self._give(self._waiting.popleft())
+        self._give_until(judged.piece.end_ms)
+
+    def refuse(self, piece: Piece) -> None:
+        """The piece is nobody's: a break came before it could be told, even where it follows the customer's words."""
+        self.pass_silence(piece.start_ms)
+        self._who = Who.NOBODY
+        self._give_until(piece.end_ms)
 
     def pass_silence(self, until_ms: int | None) -> None:
         """Nobody speaks in the frames before `until_ms`; in none that waits, where it is None."""
@@ -136,6 +141,10 @@ class _Telling:
         before = [self._last.likeness] if judged.piece.joined and self._last is not None else []
         behind = [after.likeness] if after is not None and after.piece.joined else []
         return who(judged.likeness, (*before, *behind), self._told, self._needed)
+
+    def _give_until(self, end_ms: int) -> None:
+        while self._waiting and self._waiting[0].start_ms < end_ms:
+            self._give(self._waiting.popleft())
 
     def _give(self, frame: Heard) -> None:
         if self._who is Who.CUSTOMER or frame.kind[0] is Kind.SILENCE:

@@ -5,6 +5,7 @@ C customer, A agent, ? like neither, - nobody speaks.
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,12 @@ def test_a_window_that_is_not_the_customers_on_average_is_nobodys() -> None:
 
 def test_speech_that_a_gap_breaks_off_before_it_is_told_is_nobodys() -> None:
     assert times("C" * 60)[Fate.UNKNOWN_ROLE] == 60 * FRAME_MS
+
+
+@pytest.mark.parametrize("frames_of_agent", [8, 20, 39])
+def test_of_the_agents_words_at_a_break_none_is_taken_for_the_rest_of_the_customers(frames_of_agent: int) -> None:
+    said = "A" * 120 + "-" * 20 + "C" * 120
+    assert windows(said + "A" * frames_of_agent) == [(140 * FRAME_MS, 220 * FRAME_MS)]
 
 
 def test_a_third_voice_is_nobodys() -> None:
