@@ -47,8 +47,9 @@ def hear(mono: Mono, frames: Iterable[Heard]) -> Mono:
     """Take in frames that follow each other; the pieces in `cut` are then to be judged, in order."""
     cutter, cut, waiting = mono.cutter, list(mono.cut), [*mono.waiting]
     for frame in frames:
-        speaks = frame.kind[0] is Kind.SPEECH
-        cutter, piece = pieces.step(cutter, speaks=speaks, start_ms=frame.start_ms, end_ms=frame.end_ms)
+        speaks, announced = frame.kind[0] is Kind.SPEECH, frame.kind[0] is Kind.NOT_SPEECH
+        times = {"start_ms": frame.start_ms, "end_ms": frame.end_ms}
+        cutter, piece = pieces.step(cutter, speaks=speaks, announced=announced, **times)
         waiting.append(frame)
         if piece is not None:
             cut.append(piece)
@@ -136,6 +137,9 @@ class _Telling:
         self._turn = None
 
     def _whose(self, judged: Judged, after: Judged | None) -> Who:
+        # An announcement is known a second after it begins: the piece before it may be its beginning.
+        if judged.piece.announced or (after is not None and after.piece.joined and after.piece.announced):
+            return Who.NOBODY
         if judged.likeness is None:  # a word: the rest of what came right before it, or nobody's
             return self._who if judged.piece.joined and self._who is Who.CUSTOMER else Who.NOBODY
         before = [self._last.likeness] if judged.piece.joined and self._last is not None else []
@@ -147,7 +151,7 @@ class _Telling:
             self._give(self._waiting.popleft())
 
     def _give(self, frame: Heard) -> None:
-        if self._who is Who.CUSTOMER or frame.kind[0] is Kind.SILENCE:
+        if self._who is Who.CUSTOMER or frame.kind[0] is not Kind.SPEECH:
             self._fold(frame)
         else:
             self.end_turn()

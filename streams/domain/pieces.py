@@ -17,11 +17,15 @@ PIECE_MS = (LATENCY_MS - PAUSE_MS) // 2
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Speech from `start_ms` to `end_ms` of media time; `joined`: no pause lies between it and the piece before it."""
+    """Speech from `start_ms` to `end_ms` of media time; `joined`: no pause lies between it and the piece before it.
+
+    `announced`: some of it is an announcement, so that whose the rest is cannot be told.
+    """
 
     start_ms: int
     end_ms: int
     joined: bool
+    announced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +35,24 @@ class Cutter:
     start_ms: int | None = None
     joined: bool = False
     spoken_ms: int | None = None
+    announced: bool = False
 
 
-def step(cutter: Cutter, *, speaks: bool, start_ms: int, end_ms: int) -> tuple[Cutter, Piece | None]:
-    """Take in one frame; give back the piece that it ends."""
+def step(
+    cutter: Cutter, *, speaks: bool, start_ms: int, end_ms: int, announced: bool = False
+) -> tuple[Cutter, Piece | None]:
+    """Take in one frame; give back the piece that it ends. What is announced is spoken, if by nobody."""
     opened, joined, spoken_ms = cutter.start_ms, cutter.joined, cutter.spoken_ms
-    if speaks:
+    if speaks or announced:
         if opened is None:
             opened, joined = start_ms, spoken_ms is not None and start_ms - spoken_ms < PAUSE_MS
         spoken_ms = end_ms
     if opened is None or spoken_ms is None:
-        return Cutter(None, joined=False, spoken_ms=spoken_ms), None
+        return Cutter(spoken_ms=spoken_ms), None
+    announced = announced or cutter.announced
     if end_ms - opened >= PIECE_MS or end_ms - spoken_ms >= PAUSE_MS:
-        return Cutter(None, joined=False, spoken_ms=spoken_ms), Piece(opened, spoken_ms, joined)
-    return Cutter(opened, joined, spoken_ms), None
+        return Cutter(spoken_ms=spoken_ms), Piece(opened, spoken_ms, joined, announced)
+    return Cutter(opened, joined, spoken_ms, announced), None
 
 
 def paused(cutter: Cutter, at_ms: int) -> bool:

@@ -41,7 +41,7 @@ class Listening:
     """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed.
 
     `echo` is what is known of the way from either of two channels into the other, `prints` are the last second's of the
-    customer's channel. `announcements` are those of the use case, where it has any.
+    channel that the customer is on. `announcements` are those of the use case, where it has any.
     """
 
     announcements: Announcements | None = None
@@ -146,9 +146,9 @@ class Listening:
     def _instead(self, heard: Sequence[Activity], echo: Echo) -> Mapping[int, tuple[Kind | None, ...]]:
         """What the channels hold instead of their speakers' voices, by frame; frames without any are left out."""
         instead = {frame: tuple([_LEAK[leak] for leak in leaks]) for frame, leaks in echo.flags.items()}
-        if self.announcements is None or Role.CUSTOMER not in self.hearing.roles:
+        if self.announcements is None:
             return instead
-        customer = self.hearing.roles.index(Role.CUSTOMER)
+        customer = self.hearing.roles.index(Role.CUSTOMER) if self.hearing.mono is None else 0
         announced, self.prints = announcements.judge(self.announcements, heard[customer].levels, self.prints)
         for frame in announced:
             kinds = list(instead.get(frame, (None,) * len(heard)))

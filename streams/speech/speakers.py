@@ -33,13 +33,16 @@ def tell(
 ) -> tuple[Memory, list[Likeness | None]]:
     """Compare pieces that follow each other with the voices before them, and remember them.
 
-    None is too short to tell, or began before `after_ms`.
+    None is too short to tell, began before `after_ms`, or is an announcement's. What lies before an announcement
+    without a pause is forgotten: it may be its beginning.
     """
     found: list[Likeness | None] = []
     for piece, vector in zip(pieces, vectors, strict=True):
         if not piece.joined:
             memory = learn(memory)
-        if piece.end_ms - piece.start_ms < SHORTEST_MS or piece.start_ms < after_ms:
+        if piece.announced:
+            memory = replace(memory, run=())
+        if piece.announced or piece.end_ms - piece.start_ms < SHORTEST_MS or piece.start_ms < after_ms:
             found.append(None)
             continue
         found.append(likeness(memory.voices, vector))

@@ -12,13 +12,16 @@ from streams.domain.checkpoint import Point
 from streams.domain.consent import Permission
 from streams.domain.overlap import Frame
 from streams.domain.records import Consent, Notice, Purpose, Role
+from streams.domain.roles import Likeness, OneChannel
+from streams.domain.voices import Memory, Voices
 from streams.domain.windows import Fate
 
 GOLDEN = Path(__file__).parent / "golden"
-#: Without `turn_at`; without `echo`, `prints` and what a channel holds instead of its speaker's voice.
+#: Without `turn_at`; without `echo`, `prints`, what a channel holds instead of its speaker's voice, and voices.
 _LATER = {"echo": b"", "prints": b""}
 EARLIER = {"state-1.msgpack.hex": {"turn_at": None, **_LATER}, "state-2.msgpack.hex": _LATER}
 NOW = GOLDEN / "state-3.msgpack.hex"
+ONE_CHANNEL = GOLDEN / "state-3-one-channel.msgpack.hex"
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROLES = (Role.AGENT, Role.CUSTOMER)
 
@@ -50,13 +53,29 @@ def point() -> Point:
     )
 
 
+def one_channel() -> Point:
+    """The same call with both parties on one channel: a turn of the customer is open, and a piece that is not told."""
+    two, first = point(), OneChannel(Role.AGENT, after_ms=500)
+    heard = hearing.resume(hearing.silent((Role.MIXED,), first), at_ms=0, consent_seq=0)
+    frames = [Frame(ms, ms + 32, (0.9,), (10,)) for ms in range(0, 150 * 32, 32)]
+    heard, _ = hearing.steps(heard, frames)
+    voices = Voices(b"\1" * 8, (6.5, 7.5), spread=1.25, separation=50.0, opening=0.75, settled=True)
+    memory = Memory((b"\2" * 4, b"\3" * 4), (False, True), (b"\4" * 4,), voices)
+    customers = Likeness(-9.0, -1.0, 1.0, separation=50.0, opening=0.75, pieces=6.5)
+    heard, _ = hearing.tell(heard, memory, [customers] * 3)
+    ledger = replace(two.ledger, channels=(Role.MIXED,), told=first)
+    return replace(two, ledger=ledger, hearing=heard, activity=(b"\0" * 8,), echo=b"")
+
+
 def test_the_state_that_an_earlier_version_wrote_is_read() -> None:
     for name, lacking in EARLIER.items():
         written = bytes.fromhex((GOLDEN / name).read_text())
         assert msgspec.msgpack.decode(written, type=Point) == replace(point(), **lacking)
     assert msgspec.msgpack.decode(bytes.fromhex(NOW.read_text()), type=Point) == point()
+    assert msgspec.msgpack.decode(bytes.fromhex(ONE_CHANNEL.read_text()), type=Point) == one_channel()
 
 
 def test_the_state_is_written_as_before() -> None:
     # Where this fails, give new fields defaults and keep the old golden bytes beside the new ones.
     assert msgspec.msgpack.encode(point(), order="deterministic").hex() == NOW.read_text().strip()
+    assert msgspec.msgpack.encode(one_channel(), order="deterministic").hex() == ONE_CHANNEL.read_text().strip()

@@ -1,6 +1,6 @@
 """Two people on one channel, on timelines: one character a frame of 32 ms.
 
-C customer, A agent, ? like neither, - nobody speaks.
+C customer, A agent, ? like neither, M an announcement, - nobody speaks.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from streams.domain.records import Role
 from streams.domain.roles import Likeness, OneChannel
 from streams.domain.windows import Fate, Span
 
+KINDS = {"-": Kind.SILENCE, "M": Kind.NOT_SPEECH}
 FIRST = {"A": 9.0, "C": -9.0}
 START = Mono(OneChannel(Role.AGENT))
 
 
 def frames(timeline: str, from_frame: int = 0) -> list[Heard]:
-    kinds = [Kind.SILENCE if mark == "-" else Kind.SPEECH for mark in timeline]
+    kinds = [KINDS.get(mark, Kind.SPEECH) for mark in timeline]
     return [
         Heard(index * FRAME_MS, (index + 1) * FRAME_MS, (kind,), (1,)) for index, kind in enumerate(kinds, from_frame)
     ]
@@ -105,7 +106,21 @@ def test_a_third_voice_is_nobodys() -> None:
     assert windows("A" * 120 + "-" * 20 + "?" * 200 + "-" * 20) == []
 
 
-timelines = st.lists(st.tuples(st.sampled_from("AC-?"), st.integers(1, 90)), min_size=1, max_size=12).map(
+def test_an_announcement_is_no_speech_and_what_leads_into_it_is_nobodys() -> None:
+    found = times("C" * 120 + "-" * 20 + "C" * 30 + "M" * 90 + "-" * 20)  # known a second after it began
+    assert found == {
+        Fate.WINDOW: 120 * FRAME_MS,
+        Fate.UNKNOWN_ROLE: 30 * FRAME_MS,
+        Fate.NOT_SPEECH: 90 * FRAME_MS,
+        Fate.SILENCE: 40 * FRAME_MS,
+    }
+
+
+def test_an_announcement_that_falls_in_ends_the_customers_turn_before_it_begins() -> None:
+    assert windows("A" * 120 + "-" * 20 + "C" * 160 + "M" * 90 + "C" * 20) == [(140 * FRAME_MS, 260 * FRAME_MS)]
+
+
+timelines = st.lists(st.tuples(st.sampled_from("AC-?M"), st.integers(1, 90)), min_size=1, max_size=12).map(
     lambda runs: "".join(mark * count for mark, count in runs)
 )
 

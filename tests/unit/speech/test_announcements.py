@@ -9,12 +9,14 @@ import pytest
 from unit.speech.hearing import ROLES, chunks, model
 
 from services.recordings import open_recording, read
-from streams.domain.records import Audio, Encoding
+from streams.domain.records import Audio, Encoding, Role
+from streams.domain.roles import OneChannel
 from streams.domain.windows import Fate
 from streams.speech import announcements, listening
 from streams.speech.activity import Stretch
 from streams.speech.announcements import START, AnnouncementError, Announcements, judge, learn
 from streams.speech.decode import decode, encode
+from streams.speech.expecting import Expecting
 
 CALM = Path(__file__).parents[3] / "services" / "standalone" / "samples" / "calm.wav"
 RATE = 8000
@@ -52,8 +54,7 @@ def levels(samples: np.ndarray) -> bytes:
 
 def call(samples: np.ndarray) -> tuple[int, int]:
     """Milliseconds in windows, and of what is no speech, of a call on whose customer's channel this is."""
-    heard = listening.silent(ROLES)
-    heard.announcements = known()
+    heard = listening.silent(ROLES, Expecting(announcements=known()))
     for chunk, offset in chunks(np.stack((0 * samples, samples)), RATE, 500):
         listening.hear(model(), [(heard, chunk, offset)])
     heard.stop(len(samples) // 8)
@@ -67,6 +68,17 @@ def test_an_announcement_is_known_again_and_none_of_it_is_a_window(late: int, ga
     windows_ms, announced_ms = call(line(np.concatenate((np.zeros(late), played(), rest)), gain=gain))
     assert windows_ms == 0
     assert announced_ms > 4000
+
+
+def test_an_announcement_is_known_again_where_both_parties_are_on_one_channel_and_no_voice_is_learnt_from_it() -> None:
+    heard = listening.silent((Role.MIXED,), Expecting(one_channel=OneChannel(Role.AGENT), announcements=known()))
+    samples = line(np.concatenate((played(), np.zeros(RATE))))
+    for chunk, offset in chunks(samples[np.newaxis], RATE, 500):
+        assert listening.hear(model(), [(heard, chunk, offset)]) == [[]]
+    heard.stop(len(samples) // 8)
+    assert heard.hearing.fates[0][Fate.NOT_SPEECH] > 4000
+    assert heard.hearing.mono is not None
+    assert heard.hearing.mono.memory.vectors == ()
 
 
 def test_whoever_speaks_after_the_announcement_is_heard() -> None:

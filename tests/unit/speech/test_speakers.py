@@ -50,6 +50,17 @@ def test_two_voices_are_told_apart_once_both_are_known_and_nobodys_before() -> N
     assert sum(one is two for one, two in zip(found[12:], truth[12:], strict=True)) > 0.9 * len(truth[12:])
 
 
+def test_an_announcement_is_not_remembered_nor_what_lies_before_it_without_a_pause() -> None:
+    pieces, vectors = call(TALK, apart=8)
+    plain, _ = speakers.tell(Memory(), pieces, vectors)
+    prompt = [Piece(0, PIECE_MS, joined=False), Piece(PIECE_MS, 2 * PIECE_MS, joined=True, announced=True)]
+    memory, found = speakers.tell(Memory(), prompt, vectors[3:5])
+    assert found[1] is None
+    assert memory == Memory()
+    later, _ = speakers.tell(memory, pieces, vectors)
+    assert later == plain
+
+
 def test_like_voices_are_nobodys() -> None:
     assert set(whose(TALK * 3, apart=1.5)) == {Who.NOBODY}
 
