@@ -41,7 +41,7 @@ def usual_roles(recording: Recording) -> str:
 
 
 def roles(channels: str | None, recording: Recording) -> tuple[Role, ...]:
-    """One role a channel: as named, else all `mixed`, which nothing is scored of. Raises RolesError."""
+    """One role a channel: as named, else all `mixed`, nobody's for certain. Raises RolesError."""
     if channels is None:
         return (Role.MIXED,) * recording.channels
     try:

@@ -139,7 +139,7 @@ def _cell(row: Label, dimension: str) -> str:
 
 
 def _summary(found: Timeline, raised: list[tuple[str, Episode]], evolution: Evolution | None) -> str:
-    customer = found.fates[found.roles.index(Role.CUSTOMER)]
+    customer = found.fates[found.roles.index(Role.CUSTOMER) if Role.CUSTOMER in found.roles else 0]
     scored = customer.get(Fate.WINDOW, 0) / 1000
     order = ", ".join(f"{number}: {role}" for number, role in enumerate(found.roles, 1))
     counted = f"Channels {order}. Windows: {len(found.labels)}, {scored:.1f} s. Escalations: {len(raised)}."

@@ -75,7 +75,7 @@ def _introduce(screen: Screen, parts: list[Part]) -> None:
         names = ", ".join(part.recording.path.name for part in parts if part.roles == roles_)
         order = ", ".join(f"channel {number} {role}" for number, role in enumerate(roles_, 1))
         wrong = "A wrong order would score the agent: see --channels."
-        mixed = "Who is who is told where it is certain: `one_channel` of the use case. The rest is not scored."
+        mixed = "Whoever speaks first is taken for the agent; what is not certainly the customer's is not scored."
         nobody = "Nothing of it is scored: no channel is certainly the customer's."
         unnamed = mixed if roles_ == (Role.MIXED,) else nobody
         screen.line(f"{names}: {order}. {wrong if Role.CUSTOMER in roles_ else unnamed}")

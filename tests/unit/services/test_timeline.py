@@ -112,6 +112,15 @@ def test_the_command_shows_a_row_a_window_and_draws_a_picture(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_recording_of_one_channel_needs_no_roles_and_what_is_not_certain_is_not_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pcm, rate = soundfile.read(ANGRY, dtype="int16")
+    soundfile.write(tmp_path / "mono.wav", (pcm.astype(np.int32).sum(axis=1) // 2).astype(np.int16), rate)
+    assert run(["label", str(tmp_path / "mono.wav"), "--png", str(tmp_path / "mono.png")]) == 0
+    assert "Channels 1: mixed. Windows: " in capsys.readouterr().out
+
+
 def test_a_recording_without_a_word_is_an_empty_timeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(tmp_path / "hush.wav", np.zeros((16_000, 2), np.int16), 8000)
     assert run(["label", str(tmp_path / "hush.wav"), "--png", str(tmp_path / "hush.png")]) == 0
