@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from streams.speech.activity import Samples
-from streams.speech.vbx_turns import SpeakerTurn
+from streams.speech.turns import SpeakerTurn
 
 PARTS = ("segmentation", "embedding", "plda")  #: what a pipeline loads besides its own file
 HERE = "$model/"  #: how a pipeline's file names what lies beside it

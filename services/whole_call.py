@@ -18,7 +18,8 @@ from streams.speech.plda import Plda
 from streams.speech.plda_files import PldaError, read, read_npz
 from streams.speech.regions import Region, regions
 from streams.speech.resample import Floats, resample
-from streams.speech.vbx_turns import SpeakerTurn, diarize
+from streams.speech.turns import SpeakerTurn
+from streams.speech.vbx_turns import diarize
 
 FRAME_MS = 10
 WINDOW, STEP = 144, 24  #: frames of an x-vector, and from one to the next

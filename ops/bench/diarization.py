@@ -20,11 +20,12 @@ from services.pyannote_pipeline import open_pipeline
 from services.recordings import open_recording
 from services.recordings import read as read_samples
 from services.whole_call import open_network, whole_call
-from streams.speech import kaldi
+from streams.speech import kaldi, online
 from streams.speech.activity import Samples, VoiceActivity
 from streams.speech.plda_files import read
 from streams.speech.regions import regions
-from streams.speech.vbx_turns import SpeakerTurn, diarize
+from streams.speech.turns import SpeakerTurn
+from streams.speech.vbx_turns import diarize
 
 RECORDINGS = ROOT.parent / "shared" / "data"
 CALL, MEETING = "aws_auto_repairs_40", "ES2005a"
@@ -66,6 +67,7 @@ DIARIZERS: dict[str, Diarizer] = {
     "one speaker throughout": one_speaker,
     "one speaker where speech is heard": one_speaker_heard,
     "two speakers who change at every pause": turn_by_turn,
+    "the stream's own, as the call goes on": online.diarize,
 }
 
 

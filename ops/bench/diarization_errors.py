@@ -16,7 +16,7 @@ from pyannote.metrics.identification import IdentificationErrorRate
 
 from services.emotion.manifest import Score
 from services.training.intervals import draws, interval, resampled
-from streams.speech.vbx_turns import SpeakerTurn
+from streams.speech.turns import SpeakerTurn
 
 PARTS = ("total", "missed detection", "false alarm", "confusion")  #: pyannote's names of the fields of `Errors`
 

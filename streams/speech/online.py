@@ -1,6 +1,6 @@
 """Who speaks when on one channel, as the stream tells it while the call goes on, for measuring against a reference."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,33 +11,28 @@ from streams.domain.pieces import step as cut
 from streams.domain.voices import Memory
 from streams.speech import speakers
 from streams.speech.activity import Samples, Stretch, VoiceActivity, context_samples, frame_samples
+from streams.speech.turns import SpeakerTurn
 from streams.speech.voices import Cepstra, Voiceprints
 
 
-@dataclass(frozen=True, slots=True)
-class Spoke:
-    """Speaker 0, who spoke first, or 1, from `start_ms` to `end_ms`."""
+def diarize(samples: Samples, rate: int, voiceprints: Voiceprints | None = None) -> list[SpeakerTurn]:
+    """Turns of two speakers on one channel at 8 or 16 kHz, nothing refused: the likelier voice, certain or not.
 
-    start_ms: int
-    end_ms: int
-    speaker: int
-
-
-def diarize(samples: Samples, rate: int, voiceprints: Voiceprints | None = None) -> list[Spoke]:
-    """Turns of a recording of one channel at 8 or 16 kHz, nothing refused: the likelier voice, certain or not."""
+    Speaker 0 is the voice that is taken for the first to speak.
+    """
     pieces = _pieces(samples, rate)
     per_ms = rate // 1000
     audio = [samples[piece.start_ms * per_ms : piece.end_ms * per_ms] for piece in pieces]
     vectors = (voiceprints or Cepstra()).embed(rate, audio) if pieces else ()
     _, likenesses = speakers.tell(Memory(), pieces, list(vectors))
-    turns: list[Spoke] = []
+    turns: list[SpeakerTurn] = []
     for piece, likeness in zip(pieces, likenesses, strict=True):
         before = turns[-1] if turns else None
         speaker = (before.speaker if before else 0) if likeness is None else int(likeness.first < 0)
         if before and before.speaker == speaker and piece.start_ms - before.end_ms < PAUSE_MS:
             turns[-1] = replace(before, end_ms=piece.end_ms)
         else:
-            turns.append(Spoke(piece.start_ms, piece.end_ms, speaker))
+            turns.append(SpeakerTurn(speaker, piece.start_ms, piece.end_ms))
     return turns
 
 

@@ -1,24 +1,15 @@
 """Who spoke when on one channel of a whole recording, by VBx: from x-vectors of overlapping windows to turns."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.speech import vbx
 from streams.speech.plda import Plda, Vectors
+from streams.speech.turns import SpeakerTurn
 from streams.speech.vbx_clusters import cluster
-
-
-@dataclass(frozen=True, slots=True)
-class SpeakerTurn:
-    """Time in which one speaker is heard. Speakers are numbered in the order in which they begin."""
-
-    speaker: int
-    start_ms: int
-    end_ms: int
-
 
 Segments = NDArray[np.int64]  #: start and end in ms, (n, 2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.pyannote_pipeline import PARTS, SILENT, PipelineError, open_pipeline
-from streams.speech.vbx_turns import SpeakerTurn
+from streams.speech.turns import SpeakerTurn
 
 CONFIG = """
 version: 4.0.0

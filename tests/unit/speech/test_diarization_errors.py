@@ -6,7 +6,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from ops.bench.diarization_errors import FAIR, FORGIVING, FULL, PARTS, Errors, Protocol, annotated, errors, rates
-from streams.speech.vbx_turns import SpeakerTurn
+from streams.speech.turns import SpeakerTurn
 
 WHOLE_S = 20
 WHOLE = Timeline([Segment(0, WHOLE_S)])

@@ -10,7 +10,8 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 from streams.speech import kaldi
 from streams.speech.plda_files import read
-from streams.speech.vbx_turns import SpeakerTurn, diarize
+from streams.speech.turns import SpeakerTurn
+from streams.speech.vbx_turns import diarize
 
 MEETING = "ES2005a"
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.speech.plda import Plda
+from streams.speech.turns import SpeakerTurn
 from streams.speech.vbx import MEETING, TELEPHONE, Settings
 from streams.speech.vbx_clusters import MOST, calibrated, cluster
-from streams.speech.vbx_turns import SpeakerTurn, diarize
+from streams.speech.vbx_turns import diarize
 
 Array = np.ndarray
 VALUES, DIMS = 24, 16
