@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import numpy as np
+from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from prometheus_client import CollectorRegistry
 from results import ROOT, Measure, compared, progress
@@ -17,13 +18,15 @@ from services.recordings import open_recording, read
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_topics import Kept, MemoryDeadLetters, MemoryTopics
 from streams.domain import hearing
-from streams.domain.overlap import FRAME_MS, Frame
+from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.privacy import Epoch, pseudonym
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Ended, Notice, Purpose, Role, Started
 from streams.kafka.cloudevents import decode_window, encode_call
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
-from streams.speech.activity import START, VoiceActivity, context_samples, frame_samples
+from streams.speech import crosstalk
+from streams.speech.activity import START, Stretch, VoiceActivity, context_samples, frame_samples
+from streams.speech.crosstalk import Pair
 from streams.speech.decode import Pcm, decode, encode
 from streams.speech.expecting import Expecting
 from streams.stages.segment import Segment
@@ -177,8 +180,8 @@ def check(calls: Sequence[Pcm]) -> None:
     asyncio.run(_ended(stage(VoiceActivity(), topics), Ticks(calls)))
     sent = [decode_window(record) for record in topics.read(WINDOWS.name)]
     found = {(window.call, window.role, window.start_ms, window.end_ms) for window in sent}
-    session = silero()
-    due = {(pseudonym(EPOCH, name(n)), *cut) for n, call in enumerate(calls) for cut in cuts(session, call)}
+    session, activity = silero(), VoiceActivity()
+    due = {(pseudonym(EPOCH, name(n)), *cut) for n, call in enumerate(calls) for cut in cuts(session, activity, call)}
     if not due or found != due or len(sent) != len(found):
         raise RuntimeError(f"of {len(due)} windows {len(due - found)} are missing, {len(found - due)} are others")
     progress(f"segment: {len(due)} windows of {2 * len(calls)} channels are those of the ONNX model")
@@ -189,18 +192,31 @@ async def _ended(made: Segment, ticks: Ticks) -> None:
     await made.handle(ticks.ended(TICKS))
 
 
-def cuts(session: InferenceSession, call: Pcm) -> list[tuple[Role, int, int]]:
-    """The windows of a call, as it comes over the wire, by the model alone: role, start and end (ms)."""
+def cuts(session: InferenceSession, activity: VoiceActivity, call: Pcm) -> list[tuple[Role, int, int]]:
+    """The windows of a call, as it comes over the wire, by the model alone: role, start and end (ms).
+
+    What leaks from channel to channel is told by the project's own levels: the model gives none.
+    """
     size = frame_samples(RATE)
     wired = [decode(Audio(Encoding.PCMU, RATE, 1, encode(Encoding.PCMU, channel[np.newaxis])))[0] for channel in call]
     frames = [channel[: len(channel) // size * size].reshape(-1, size).astype(np.int64) for channel in wired]
     heard = zip(*(heard_alone(session, channel) for channel in wired), strict=True)
     energy = zip(*((each * each).sum(axis=1).tolist() for each in frames), strict=True)
     state = hearing.resume(hearing.silent(STARTED.channels), at_ms=0, consent_seq=0)
-    told = enumerate(zip(heard, energy, strict=True))
-    state, some = hearing.steps(state, (Frame(n * FRAME_MS, (n + 1) * FRAME_MS, *each) for n, each in told))
+    leaks, told = leaking(activity, frames), enumerate(zip(heard, energy, strict=True))
+    state, some = hearing.steps(
+        state, (Frame(n * FRAME_MS, (n + 1) * FRAME_MS, *each, leaks.get(n, ())) for n, each in told)
+    )
     _, last = hearing.finish(state, SECONDS * 1000)
     return [(STARTED.channels[cut.channel], cut.start_ms, cut.end_ms) for cut in (*some, *last)]
+
+
+def leaking(activity: VoiceActivity, frames: Sequence[NDArray[np.int64]]) -> dict[int, tuple[Kind | None, ...]]:
+    """In which frames either channel, (frames, samples), holds nothing but the other one's voice."""
+    before = np.zeros(context_samples(RATE), np.int16)
+    heard = activity.hear(RATE, [Stretch(channel.astype(np.int16).reshape(-1), before) for channel in frames])
+    (echo,) = crosstalk.judge([Pair(tuple(each.levels for each in heard), crosstalk.START)])
+    return {frame: tuple(Kind.LEAK if leak else None for leak in leaks) for frame, leaks in echo.flags.items()}
 
 
 def _frame_us(calls: float) -> str:
