@@ -1,4 +1,4 @@
-"""One point of `memory`: `memory_work.py CALLS SECONDS` prints kB a call at the peak and CPU ms a second of a call.
+"""One point of `memory`: `memory_work.py CALLS SECONDS CHANNELS` prints kB a call at the peak and its CPU ms a second.
 
 `process_kb` is what the process grew by, `state_kb` what the stage holds of its calls: where there are few of them, the
 process keeps more in its allocator than they hold.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FunctionType, ModuleType
 
 import psutil
-from segment import CHUNK_MS, Ticks, played, stage, talk
+from segment import CHUNK_MS, Ticks, played, stage, talk, together
 
 from streams.adapters.memory_topics import MemoryTopics
 from streams.ports import Outgoing
@@ -40,9 +40,10 @@ def size(root: object) -> int:
     return sum(map(sys.getsizeof, seen.values()))
 
 
-async def run(calls: int, seconds: int) -> dict[str, float]:
+async def run(calls: int, seconds: int, channels: int) -> dict[str, float]:
     """Play the calls through a stage, after another one has brought in what a process needs once."""
-    voices, activity, process = talk(VOICES, 60), VoiceActivity(), psutil.Process()
+    activity, process = VoiceActivity(), psutil.Process()
+    voices = [call if channels == 2 else together(call) for call in talk(VOICES, 60)]
     await played(stage(activity, Nowhere()), Ticks(voices), 20)
     made = stage(activity, Nowhere())
     before, grown, states, every = process.memory_info().rss, 0, [0], max(1, seconds * 1000 // CHUNK_MS // LOOKS)
@@ -59,4 +60,4 @@ async def run(calls: int, seconds: int) -> dict[str, float]:
     return {"process_kb": grown / kb, "state_kb": max(states) / kb, "ms": used / calls / seconds * 1000}
 
 
-print(json.dumps(asyncio.run(run(int(sys.argv[1]), int(sys.argv[2])))))
+print(json.dumps(asyncio.run(run(*map(int, sys.argv[1:])))))

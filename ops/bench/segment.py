@@ -1,10 +1,11 @@
-"""Two-channel calls that a core sustains in real time: the segment stage against Silero a channel at a time."""
+"""Calls that a core sustains in real time: the segment stage against Silero a channel at a time, and on one channel."""
 
 import asyncio
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
@@ -21,6 +22,7 @@ from streams.domain import hearing
 from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.privacy import Epoch, pseudonym
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Ended, Notice, Purpose, Role, Started
+from streams.domain.roles import OneChannel
 from streams.kafka.cloudevents import decode_window, encode_call
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched
@@ -41,6 +43,8 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 GRANT = Consent(Purpose.ALERTING, granted=True, basis="consent", given_at=AT)
 EPOCH = Epoch("bench", b"k" * 32, AT - timedelta(days=1))
 STARTED = Started("demo", (Role.AGENT, Role.CUSTOMER), "en", Notice("bench", "1", "en", AT), (GRANT,))
+MIXED = replace(STARTED, channels=(Role.MIXED,))
+MIXED_SECONDS = 120  #: after a minute or so the voices on one channel are known, and told apart at every pause
 
 
 def measure() -> list[Measure]:
@@ -59,7 +63,24 @@ def measure() -> list[Measure]:
         f" Kafka and PostgreSQL), {_frame_us(ours)} a frame of 32 ms, against the ONNX model alone, a frame at a time,"
         f" {_frame_us(theirs)}; its windows are those that the fold cuts from the ONNX model's probabilities"
     )
-    return [compared("segment, calls a core", "calls", pairs, goal="8", remarks=remarks)]
+    return [compared("segment, calls a core", "calls", pairs, goal="8", remarks=remarks), mixed()]
+
+
+def mixed() -> Measure:
+    """Calls of one channel: the same stage, which tells both parties apart. There is no baseline for that."""
+    calls = [together(call) for call in talk(OPEN_CALLS, MIXED_SECONDS)]
+    ticks = MIXED_SECONDS * 1000 // CHUNK_MS
+    found = []
+    for number in range(ROUNDS):
+        used = asyncio.run(played(stage(VoiceActivity(), MemoryTopics()), Ticks(calls), ticks))
+        found.append(MIXED_SECONDS * OPEN_CALLS / used)
+        progress(f"segment, one channel {number + 1}/{ROUNDS}: {found[-1]:,.0f} calls a core")
+    remarks = f"{OPEN_CALLS} calls of {MIXED_SECONDS} s: as above, and voices told apart at every pause"
+    low, high = min(found), max(found)
+    value = statistics.median(found)
+    return Measure(
+        "segment, calls of one channel a core", value, "calls", low=low, high=high, goal="stated", remarks=remarks
+    )
 
 
 def talk(count: int, seconds: int) -> list[Pcm]:
@@ -67,6 +88,12 @@ def talk(count: int, seconds: int) -> list[Pcm]:
     told = np.concatenate([read(open_recording(SAMPLES / name)) for name in ("calm.wav", "angry.wav")], axis=1)
     starts = [call * told.shape[1] // count for call in range(count)]
     return [np.take(told, range(start, start + seconds * RATE), axis=1, mode="wrap") for start in starts]
+
+
+def together(call: Pcm) -> Pcm:
+    """Both parties on one channel, shape (1, samples)."""
+    mono: Pcm = (call.astype(np.int32).sum(axis=0, keepdims=True) // len(call)).astype(np.int16)
+    return mono
 
 
 class Ticks:
@@ -77,7 +104,7 @@ class Ticks:
 
     def started(self) -> Batch:
         """Every call begins."""
-        return self._batch(CallRecord(name(n), 0, 0, AT, STARTED) for n in range(len(self._calls)))
+        return self._batch(CallRecord(name(n), 0, 0, AT, _started(pcm)) for n, pcm in enumerate(self._calls))
 
     def tick(self, number: int) -> Batch:
         """200 ms of every call."""
@@ -93,7 +120,7 @@ class Ticks:
     def _chunk(self, call: int, samples: Pcm, number: int) -> CallRecord:
         size = CHUNK_MS * RATE // 1000
         start = number * size % samples.shape[1]
-        audio = Audio(Encoding.PCMU, RATE, 2, encode(Encoding.PCMU, samples[:, start : start + size]))
+        audio = Audio(Encoding.PCMU, RATE, len(samples), encode(Encoding.PCMU, samples[:, start : start + size]))
         return CallRecord(name(call), number + 1, number * CHUNK_MS, AT, audio)
 
     def _batch(self, records: Iterable[CallRecord]) -> Batch:
@@ -107,6 +134,10 @@ class Ticks:
         return Kept(CALLS.name, 0, self._offset - 1, stamp, sent.key, sent.value, sent.headers)
 
 
+def _started(call: Pcm) -> Started:
+    return STARTED if len(call) == 2 else MIXED
+
+
 def name(call: int) -> str:
     """A call id."""
     return f"call-{call}"
@@ -116,7 +147,7 @@ def stage(activity: VoiceActivity, topics: MemoryTopics) -> Segment:
     """A segment stage on twins."""
     return Segment(
         epochs=(EPOCH,),
-        use_cases={"demo": Expecting()},
+        use_cases={"demo": Expecting(one_channel=OneChannel(Role.AGENT))},
         partitions=lambda: 1,
         store=MemoryCalls(),
         sender=topics,
