@@ -19,7 +19,7 @@ class Role(StrEnum):
 
     CUSTOMER = "customer"
     AGENT = "agent"
-    MIXED = "mixed"  #: both on one channel; not scored until diarization can tell them apart
+    MIXED = "mixed"  #: both on one channel; scored only where the use case says how they are told apart
 
 
 class Purpose(StrEnum):
