@@ -53,9 +53,13 @@ def test_speech_that_is_too_short_to_tell_is_nobodys() -> None:
     assert who(None, (CUSTOMERS,), AGENT_FIRST) is Who.NOBODY
 
 
-@pytest.mark.parametrize(
-    ("told", "says"), [(OneChannel(Role.MIXED), "first: mixed"), (OneChannel(Role.AGENT, -1), "after_ms: -1")]
-)
-def test_what_can_tell_nobody_apart_is_refused(told: OneChannel, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        roles.check(told)
+def test_an_announcement_that_ends_before_the_call_is_refused() -> None:
+    with pytest.raises(ValueError, match="after_ms: -1"):
+        roles.check(OneChannel(Role.AGENT, -1))
+
+
+@pytest.mark.parametrize("channels", [(Role.AGENT, Role.CUSTOMER), (Role.MIXED, Role.MIXED), (Role.CUSTOMER,)])
+def test_nobody_is_told_apart_but_on_a_mixed_channel_by_itself(channels: tuple[Role, ...]) -> None:
+    assert roles.told_apart(channels, AGENT_FIRST) is None
+    assert roles.told_apart((Role.MIXED,), AGENT_FIRST) is AGENT_FIRST
+    assert roles.told_apart((Role.MIXED,), None) is None
