@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 #: What others read that may share an environment: the inference service, the command line, tests and benches.
 OF_OTHERS = tuple(
     f"UNDERTONE_{name}"
-    for name in ("INFERENCE_*", "CACHE", "FOLDER", "FROZEN_S", "LONG", "MODEL_STEPS", "REQUIRE_ALL", "ROUNDS", "SEED")
+    for name in (
+        *("INFERENCE_*", "CACHE", "FOLDER", "FROZEN_S", "LONG", "MODEL_STEPS", "PYANNOTE", "REQUIRE_ALL", "ROUNDS"),
+        *("SEED", "VBX"),
+    )
 )
 
 
