@@ -30,6 +30,7 @@ class FromEnvironment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
     prefix: ClassVar[str]
     passed_over: ClassVar[tuple[str, ...]] = ()  #: patterns of names that begin alike and that others read
+    secrets: ClassVar[tuple[str, ...]] = ()  #: fields that `NAME_FILE` may name a file for, out of the environment
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
@@ -40,9 +41,26 @@ class FromEnvironment(BaseModel):
             if name.startswith(cls.prefix) and not any(fnmatchcase(name, pattern) for pattern in cls.passed_over)
         }
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(given | cls._from_files(given))
         except ValidationError as error:
             raise SettingsError("; ".join(map(cls._fault, error.errors(include_input=False)))) from None
+
+    @classmethod
+    def _from_files(cls, given: dict[str, str]) -> dict[str, str]:
+        """The secrets that `given` names files for, which it no longer does then."""
+        files = {name: path for name in cls.secrets if (path := given.pop(f"{name}_file", None)) is not None}
+        return {name: cls._secret(name, path, given) for name, path in files.items()}
+
+    @classmethod
+    def _secret(cls, name: str, path: str, given: Mapping[str, str]) -> str:
+        variable = f"{cls.prefix}{name.upper()}"
+        if name in given:
+            raise SettingsError(f"{variable} and {variable}_FILE are both set; unset one of them")
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise SettingsError(f"{variable}_FILE: {path}: {said}; name a file that holds the secret") from None
 
     @classmethod
     def _fault(cls, error: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
@@ -59,6 +77,7 @@ class Settings(FromEnvironment):
 
     prefix = "UNDERTONE_"
     passed_over = OF_OTHERS
+    secrets = ("kafka_password", "postgres")
 
     kafka: str = "localhost:9092"
     """Kafka bootstrap servers, host:port separated by commas."""
@@ -75,9 +94,9 @@ class Settings(FromEnvironment):
     kafka_username: str | None = None
     """SASL user."""
     kafka_password: SecretStr | None = None
-    """SASL password."""
+    """SASL password; or UNDERTONE_KAFKA_PASSWORD_FILE, a file that holds it."""
     postgres: SecretStr = SecretStr("postgresql://localhost:5432/undertone")
-    """PostgreSQL address, as libpq takes it."""
+    """PostgreSQL address, as libpq takes it; or UNDERTONE_POSTGRES_FILE, a file that holds it."""
     inference: str = "http://localhost:8000"
     """Address of the inference service."""
     epochs: Path = Path("epochs.json")

@@ -51,3 +51,35 @@ def test_what_others_look_up_in_the_environment_is_passed_over_and_nothing_else(
     files = [file for folder in READ_BY for file in (ROOT / folder).rglob("*.py")]
     read = {name for file in files for name in LOOKED_UP.findall(file.read_text())}
     assert read | {FOLDER, "UNDERTONE_INFERENCE_*"} == set(OF_OTHERS)
+
+
+def test_a_secret_may_stand_in_a_file_out_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "address").write_text("postgresql://u:p@h:5432/d\n")
+    (tmp_path / "password").write_text(" with spaces \n")
+    named = {"POSTGRES_FILE": "address", "KAFKA_PASSWORD_FILE": "password"}
+    found = Settings.read({f"UNDERTONE_{name}": str(tmp_path / file) for name, file in named.items()})
+    assert found.postgres.get_secret_value() == "postgresql://u:p@h:5432/d"
+    assert found.kafka_password is not None
+    assert found.kafka_password.get_secret_value() == " with spaces "
+    assert found.model_fields_set == {"postgres", "kafka_password"}
+
+
+def test_what_stands_in_a_secrets_file_is_checked_and_never_told(tmp_path: Path) -> None:
+    file = tmp_path / "address"
+    file.write_text("secret words")
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_POSTGRES: must be an address") as refused:
+        Settings.read({"UNDERTONE_POSTGRES_FILE": str(file)})
+    assert "secret" not in str(refused.value)
+
+
+def test_a_secrets_file_that_is_missing_or_beside_its_secret_is_refused(tmp_path: Path) -> None:
+    named = {"UNDERTONE_POSTGRES_FILE": str(tmp_path / "none")}
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_POSTGRES_FILE: .*none: No such file or directory; name a"):
+        Settings.read(named)
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_POSTGRES and UNDERTONE_POSTGRES_FILE are both set"):
+        Settings.read(named | {"UNDERTONE_POSTGRES": "postgresql://h/d"})
+
+
+def test_only_secrets_are_read_from_files() -> None:
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_KAFKA_FILE: nothing reads it"):
+        Settings.read({"UNDERTONE_KAFKA_FILE": "servers"})
