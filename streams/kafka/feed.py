@@ -57,6 +57,7 @@ class _Partition:
     """One assignment of one partition; a batch that carries an older one is not handled."""
 
     waiting: deque[tuple[Sequence[Fetched], int]] = field(default_factory=deque)  #: as fetched, with their bytes
+    oldest_ms: int | None = None  #: the log's time of the first record that is being handled
     called: bool = False  #: an event of it travels on the channel, or is handled
     fetched: int | None = None  #: the offset after the last record that was fetched
     durable: int | None = None
@@ -71,7 +72,15 @@ class _Partition:
             records, more = self.waiting.popleft()
             taken += records
             nbytes += more
+        self.oldest_ms = taken[0].timestamp if taken else None
         return tuple(taken), nbytes
+
+    @property
+    def unhandled_ms(self) -> int | None:
+        """The log's time of the oldest record that was fetched and is not done with."""
+        if self.oldest_ms is not None:
+            return self.oldest_ms
+        return self.waiting[0][0][0].timestamp if self.waiting else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         return self.consumer
 
     async def _fetch(self) -> None:
+        self._show()
         if self._queued >= self._max_bytes:
             await self._ask_for_nothing()
             return
@@ -183,7 +193,11 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
                 reached = await self._joined.position(tp)
                 await self._call(_Event(tp, self.partitions.setdefault(tp, _Partition()), seen_at, reached))
         self._liveness.progressed()
+
+    def _show(self) -> None:
         self._metrics.set("queued_bytes", self._queued)
+        since = [ms for partition in self.partitions.values() if (ms := partition.unhandled_ms) is not None]
+        self._metrics.set("oldest_unhandled_seconds", max(0.0, time.time() - min(since) / 1000) if since else 0)
 
     async def _fetch_again(self) -> dict[TopicPartition, list[Fetched]]:
         """One record at a time; what belongs to an assignment that ended meanwhile is fetched anew by the next."""
@@ -240,6 +254,7 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         except BaseException as error:  # noqa: BLE001 - whatever it was, nothing after it may be committed
             fail_stop("handler", error)
         self._queued -= nbytes
+        partition.oldest_ms = None
         if durable is not None:
             partition.durable = durable
         if not records and event.reached is not None and partition.durable == partition.fetched:
