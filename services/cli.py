@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     "doctor": ("services.commands.up", "Say what is missing on this machine, and the command that mends it."),
     "publish": ("services.commands.publish", "Publish recordings as calls, one each and all at the same time."),
+    "trial": ("services.commands.trial", "Publish a sample call, wait for its labels, and erase it again."),
     "subscribe": ("services.commands.subscribe", "Follow escalations as they are raised, until Ctrl-C."),
     "label": (
         "services.label_command",
