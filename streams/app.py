@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from streams import topics, usecases
 from streams.adapters.inference import InferenceClient
 from streams.domain.scoring import Served
-from streams.kafka.connection import connection
+from streams.kafka.connection import certificate_end, connection
 from streams.kafka.deadletters import KafkaDeadLetters
 from streams.kafka.feed import Feed, NoFaustConsumer, fail_stop
 from streams.kafka.liveness import Liveness
@@ -243,6 +243,7 @@ class Surroundings(mode.Service):
         """Watch over the process and serve the probes."""
         await self.add_runtime_dependency(Loop("liveness", self._liveness.run))
         settings, liveness = self._parts.settings, self._liveness
+        self._parts.metrics.set("certificate_end_seconds", certificate_end(settings))
         if settings.metrics_port:
             self.add_context(
                 serving(

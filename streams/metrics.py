@@ -112,6 +112,7 @@ CATALOGUE = (
     _counter("restarts", "Programs started again by the standalone supervisor.", program=_PROGRAMS),
     _gauge("oldest_open_turn_seconds", "Age of the oldest turn that holds back the commit."),
     _gauge("oldest_unhandled_seconds", "Age, by the log's time, of the oldest record not yet handled."),
+    _gauge("certificate_end_seconds", "Unix time at which the client certificate for Kafka ends; 0: there is none."),
     _gauge("open_calls", "Calls in memory."),
     _gauge("queued_bytes", "Bytes fetched and not yet handled."),
     _gauge("loop_lag_seconds", "How late the event loop woke last."),

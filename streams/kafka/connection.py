@@ -3,6 +3,8 @@
 import ssl
 from typing import Any
 
+from cryptography import x509
+
 from streams.settings import Settings
 
 REQUEST_TIMEOUT_MS = 30_000
@@ -32,6 +34,13 @@ def connection(settings: Settings) -> dict[str, Any]:
     if protocol in _TLS:
         arguments["ssl_context"] = _tls(settings)
     return arguments | (_sasl(settings) if protocol in _SASL else {})
+
+
+def certificate_end(settings: Settings) -> float:
+    """Unix time at which the client certificate ends; 0 where there is none."""
+    if settings.kafka_cert is None or settings.kafka_security not in _TLS:
+        return 0.0
+    return x509.load_pem_x509_certificate(settings.kafka_cert.read_bytes()).not_valid_after_utc.timestamp()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -1,11 +1,16 @@
 """What the settings say becomes what aiokafka takes, or one line that names the variable."""
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from streams.kafka.connection import ConnectionSettingsError, connection
+from streams.kafka.connection import ConnectionSettingsError, certificate_end, connection
 from streams.settings import Settings
 
 
@@ -45,3 +50,15 @@ def test_sasl_over_tls_has_both() -> None:
 def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, str | Path], named: str) -> None:
     with pytest.raises(ConnectionSettingsError, match=named):
         connection(Settings(**settings))
+
+
+def test_the_end_of_the_client_certificate_is_told_where_it_is_used(tmp_path: Path) -> None:
+    begin, end = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    dated = made.serial_number(1).not_valid_before(begin).not_valid_after(end)
+    file = tmp_path / "user.crt"
+    file.write_bytes(dated.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    assert certificate_end(Settings(kafka_security="SSL", kafka_cert=file)) == end.timestamp()
+    assert certificate_end(Settings(kafka_cert=tmp_path / "none")) == 0
+    assert certificate_end(Settings(kafka_security="SSL")) == 0
