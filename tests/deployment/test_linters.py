@@ -1,0 +1,103 @@
+"""What the field's own tools say of the chart, the rules and the images."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from deployment.conftest import CHART, CI, template
+
+ROOT = CHART.parents[1]
+DOCKERFILES = sorted(file.name for file in (ROOT / "ops" / "docker").glob("*.Dockerfile"))
+RULES_TESTS = sorted(file.name for file in (ROOT / "ops" / "rules").glob("*_test.yaml"))
+COPIED = re.compile(r"^COPY (?!--from)(.+) (\S+)$", re.MULTILINE)
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=env)
+
+
+@pytest.mark.needs("helm")
+@pytest.mark.parametrize("file", CI)
+def test_helm_finds_nothing_to_blame(file: str) -> None:
+    ended = run("helm", "lint", "--strict", "--quiet", str(CHART), "-f", str(CHART / "ci" / file))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.needs("helm")
+def test_notes_say_how_to_see_it_work_and_how_to_publish_a_first_call() -> None:
+    chart, values = str(CHART), str(CHART / "ci" / "default-values.yaml")
+    ended = run("helm", "install", "site", chart, "-n", "calls", "-f", values, "--dry-run=client", KUBECONFIG=os.devnull)
+    assert ended.returncode == 0, ended.stderr
+    notes = ended.stdout.partition("NOTES:")[2]
+    assert "helm test site --namespace calls" in notes
+    assert "undertone publish call.wav --channels agent,customer --notice greeting --consent consent" in notes
+    assert "MUST NOT score real customers" in notes
+
+
+@pytest.mark.needs("helm", "checkov")
+def test_no_policy_is_broken_but_those_that_are_waived_with_a_reason(tmp_path: Path) -> None:
+    for file in CI:
+        (tmp_path / file).write_text(template(file).stdout)
+    waivers = yaml.safe_load((CHART / "checkov.yaml").read_text())
+    command = ["checkov", "--config-file", str(CHART / "checkov.yaml"), "--directory", str(tmp_path)]
+    ended = run(*command, "--framework", "kubernetes", "--output", "json", "--quiet", "--compact")
+    found = json.loads(ended.stdout)
+    broken = {(each["check_id"], each["resource"]) for each in found["results"]["failed_checks"]}
+    assert broken == set()
+    assert found["summary"]["failed"] == 0
+    assert found["summary"]["resource_count"] > 100
+    assert waivers["skip-check"]
+
+
+@pytest.mark.needs("promtool")
+def test_the_rules_are_rules() -> None:
+    ended = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", str(CHART / "files" / "rules.yaml"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize("file", RULES_TESTS)
+def test_each_alert_fires_when_it_should_and_only_then(file: str) -> None:
+    ended = run("promtool", "test", "rules", str(ROOT / "ops" / "rules" / file))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_every_alert_is_tested_for_firing_and_for_not_firing() -> None:
+    tests = [test for file in RULES_TESTS for test in yaml.safe_load((ROOT / "ops" / "rules" / file).read_text())["tests"]]
+    asked = [each for test in tests for each in test["promql_expr_test"]]
+    rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"][0]["rules"]
+    for rule in rules:
+        named = [each for each in asked if f'alertname="{rule["alert"]}"' in each["expr"]]
+        assert {bool(each["exp_samples"]) for each in named} == {True, False}, rule["alert"]
+
+
+@pytest.mark.needs("hadolint")
+@pytest.mark.parametrize("file", DOCKERFILES)
+def test_the_image_s_recipe_is_clean(file: str) -> None:
+    ended = run("hadolint", f"ops/docker/{file}")
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("file", DOCKERFILES)
+def test_an_image_runs_as_the_chart_s_user_and_downloads_nothing_by_itself(file: str) -> None:
+    text = (ROOT / "ops" / "docker" / file).read_text()
+    last = text[text.rindex("\nFROM") :]
+    assert "USER 10001:10001" in last
+    assert "HF_HUB_DISABLE_TELEMETRY=1" in last
+    assert text.count("\nFROM") == 4
+
+
+@pytest.mark.parametrize("file", DOCKERFILES)
+def test_everything_that_an_image_copies_is_there_and_sent_to_the_builder(file: str) -> None:
+    text = (ROOT / "ops" / "docker" / file).read_text()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    names = [name for sources, _ in COPIED.findall(text) for name in sources.split()]
+    assert names
+    for name in names:
+        assert (ROOT / name).exists()
+        assert f"!{name}" in sent
