@@ -20,7 +20,9 @@ help:  ## list the targets
 demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
 	@$(BIN)/python -m services.cli demo $(if $(CALL),--call "$(CALL)") $(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(CHANNELS),--channels "$(CHANNELS)") --speed "$(SPEED)"
 
-test: $(VENV)/test.stamp  ## run every test, those against real Kafka and PostgreSQL included
+# Tools that the tests call by name are looked for here first.
+test: export PATH := $(abspath $(BIN)):$(PATH)
+test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test, those against real Kafka and PostgreSQL included
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization
@@ -49,6 +51,17 @@ $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --editable '.[standalone,plot,train,models,opensmile,diarization]' --group test --group check
 	@touch $@ $(VENV)/demo.stamp
+
+# From its Go module, as no registry has it otherwise; where there is no Go, what needs it is listed as not run.
+# A build of it does not know by itself which version of Kubernetes it stands for.
+HELM := 3.19.5
+HELM_FOR := helm.sh/helm/v3/pkg/chartutil.k8sVersion
+$(VENV)/helm.stamp: | $(VENV)/bin/python
+	@if command -v go >/dev/null; then \
+		GOBIN=$(abspath $(BIN)) CGO_ENABLED=0 go install -ldflags '-s -w -X $(HELM_FOR)Major=1 -X $(HELM_FOR)Minor=34' \
+			helm.sh/helm/v3/cmd/helm@v$(HELM) && touch $@ \
+		|| echo 'helm could not be built: what needs it is not run' >&2; \
+	fi
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 with venv is needed: install it, or name it with PYTHON=..." >&2; exit 1; }

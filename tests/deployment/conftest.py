@@ -46,7 +46,17 @@ class Pod:
 
 def template(values: str = LEAST, *more: str) -> subprocess.CompletedProcess[str]:
     """What helm says; `more` are arguments such as --set."""
-    command = ["helm", "template", "site", str(CHART), "--namespace", NAMESPACE, "-f", str(CHART / "ci" / values), *more]
+    command = [
+        "helm",
+        "template",
+        "site",
+        str(CHART),
+        "--namespace",
+        NAMESPACE,
+        "-f",
+        str(CHART / "ci" / values),
+        *more,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -126,7 +126,10 @@ def test_each_stage_may_read_what_it_reads_by_its_group_and_no_other_may() -> No
 
 
 def test_each_topic_has_one_component_that_writes_it_but_for_dead_letters() -> None:
-    writers = {topic.name: [name for name, may in ACLS.items() if topic.name in may.get("write", [])] for topic in topics.TOPICS}
+    writers = {
+        topic.name: [name for name, may in ACLS.items() if topic.name in may.get("write", [])]
+        for topic in topics.TOPICS
+    }
     assert writers == {
         "calls.v1": ["trial"],
         "windows.v1": ["segment"],

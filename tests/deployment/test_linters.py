@@ -1,8 +1,8 @@
 """What the field's own tools say of the chart, the rules and the images."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,9 +16,8 @@ RULES_TESTS = sorted(file.name for file in (ROOT / "ops" / "rules").glob("*_test
 COPIED = re.compile(r"^COPY (?!--from)(.+) (\S+)$", re.MULTILINE)
 
 
-def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | environment
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=env)
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 @pytest.mark.needs("helm")
@@ -29,29 +28,33 @@ def test_helm_finds_nothing_to_blame(file: str) -> None:
 
 
 @pytest.mark.needs("helm")
-def test_notes_say_how_to_see_it_work_and_how_to_publish_a_first_call() -> None:
-    chart, values = str(CHART), str(CHART / "ci" / "default-values.yaml")
-    ended = run("helm", "install", "site", chart, "-n", "calls", "-f", values, "--dry-run=client", KUBECONFIG=os.devnull)
-    assert ended.returncode == 0, ended.stderr
-    notes = ended.stdout.partition("NOTES:")[2]
-    assert "helm test site --namespace calls" in notes
-    assert "undertone publish call.wav --channels agent,customer --notice greeting --consent consent" in notes
-    assert "MUST NOT score real customers" in notes
+def test_notes_say_how_to_see_it_work_and_how_to_publish_a_first_call(tmp_path: Path) -> None:
+    """They are printed at an install alone, which needs a cluster: here they are rendered as an object."""
+    chart = tmp_path / "undertone"
+    shutil.copytree(CHART, chart)
+    notes = (chart / "templates" / "NOTES.txt").read_text()
+    (chart / "templates" / "notes.yaml").write_text(
+        '{{- define "notes" }}' + notes + '{{ end }}notes: {{ include "notes" . | toJson }}'
+    )
+    values = str(CHART / "ci" / "default-values.yaml")
+    ended = run("helm", "template", "site", str(chart), "-n", "calls", "-f", values, "-s", "templates/notes.yaml")
+    text = yaml.safe_load(ended.stdout)["notes"]
+    assert "helm test site --namespace calls" in text
+    assert "undertone publish call.wav --channels agent,customer --notice greeting --consent consent" in text
+    assert "MUST NOT score real customers" in text
 
 
 @pytest.mark.needs("helm", "checkov")
 def test_no_policy_is_broken_but_those_that_are_waived_with_a_reason(tmp_path: Path) -> None:
     for file in CI:
         (tmp_path / file).write_text(template(file).stdout)
-    waivers = yaml.safe_load((CHART / "checkov.yaml").read_text())
-    command = ["checkov", "--config-file", str(CHART / "checkov.yaml"), "--directory", str(tmp_path)]
-    ended = run(*command, "--framework", "kubernetes", "--output", "json", "--quiet", "--compact")
-    found = json.loads(ended.stdout)
-    broken = {(each["check_id"], each["resource"]) for each in found["results"]["failed_checks"]}
-    assert broken == set()
-    assert found["summary"]["failed"] == 0
+    waived = yaml.safe_load((CHART / "waivers.yaml").read_text())
+    command = ["checkov", "--directory", str(tmp_path), "--framework", "kubernetes", "--output", "json", "--compact"]
+    found = json.loads(run(*command, "--skip-download", "--quiet").stdout)
+    broken = {(each["check_id"], each["resource"].partition(".")[0]) for each in found["results"]["failed_checks"]}
+    assert broken == {(policy, kind) for policy, waiver in waived.items() for kind in waiver["kinds"]}
+    assert found["summary"]["parsing_errors"] == 0
     assert found["summary"]["resource_count"] > 100
-    assert waivers["skip-check"]
 
 
 @pytest.mark.needs("promtool")
@@ -68,7 +71,9 @@ def test_each_alert_fires_when_it_should_and_only_then(file: str) -> None:
 
 
 def test_every_alert_is_tested_for_firing_and_for_not_firing() -> None:
-    tests = [test for file in RULES_TESTS for test in yaml.safe_load((ROOT / "ops" / "rules" / file).read_text())["tests"]]
+    tests = [
+        test for file in RULES_TESTS for test in yaml.safe_load((ROOT / "ops" / "rules" / file).read_text())["tests"]
+    ]
     asked = [each for test in tests for each in test["promql_expr_test"]]
     rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"][0]["rules"]
     for rule in rules:

@@ -74,9 +74,15 @@ def test_label_alone_may_ask_inference(render: Render) -> None:
     (rule,) = policies(render())["inference"]["ingress"]
     (peer,) = rule["from"]
     assert [port["port"] for port in rule["ports"]] == [8000]
-    asking = [each.component for each in pods(render()) if peer["podSelector"]["matchLabels"].items() <= each.metadata["labels"].items()]
+    asking = [
+        each.component
+        for each in pods(render())
+        if peer["podSelector"]["matchLabels"].items() <= each.metadata["labels"].items()
+    ]
     assert asking == ["label"]
-    assert all(policy["ingress"] == [] for name, policy in policies(render()).items() if name not in {"deny", "inference"})
+    assert all(
+        policy["ingress"] == [] for name, policy in policies(render()).items() if name not in {"deny", "inference"}
+    )
 
 
 def test_metrics_are_read_by_those_whom_the_values_name(render: Render) -> None:

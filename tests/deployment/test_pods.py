@@ -13,7 +13,13 @@ from services.standalone.restarts import STALE_S, STARTING_S
 pytestmark = pytest.mark.needs("helm")
 
 STAGES = ("segment", "label", "escalate", "relay")
-VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}  #: of those that `restricted` allows
+VOLUMES = {
+    "configMap",
+    "emptyDir",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}  #: of those that `restricted` allows
 
 
 @pytest.fixture(params=CI)
@@ -121,7 +127,10 @@ def test_the_liveness_command_judges_the_age_of_the_file(
         file.touch()
         os.utime(file, (time.time() - age_s,) * 2)
     found = pod(render(), "segment")
-    command = [part.replace(found.env["UNDERTONE_LIVENESS"], str(file)) for part in found.container["livenessProbe"]["exec"]["command"]]
+    command = [
+        part.replace(found.env["UNDERTONE_LIVENESS"], str(file))
+        for part in found.container["livenessProbe"]["exec"]["command"]
+    ]
     assert bool(subprocess.run(command, capture_output=True, check=False).returncode) == bool(status)
 
 
@@ -139,7 +148,10 @@ def test_epochs_are_mounted_in_segment_and_in_the_trial_alone(render: Render) ->
 
 
 def test_a_new_rule_restarts_the_stages_and_not_inference(render: Render) -> None:
-    before, after = render("download-values.yaml"), render("download-values.yaml", "--set", "useCases.support.language=de")
+    before, after = (
+        render("download-values.yaml"),
+        render("download-values.yaml", "--set", "useCases.support.language=de"),
+    )
     for component in (*STAGES, "inference"):
         same = pod(before, component).metadata == pod(after, component).metadata
         assert same is (component == "inference")

@@ -100,8 +100,14 @@ def test_a_bundle_comes_from_where_the_values_say_and_cannot_be_written(render: 
     assert demo.env["UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE"] == "true"
     assert "UNDERTONE_INFERENCE_BUNDLE" not in demo.env
     assert claimed.env["UNDERTONE_INFERENCE_BUNDLE"] == "/bundle"
-    assert {"name": "bundle", "mountPath": "/bundle", "readOnly": True, "subPath": "ours"} in claimed.container["volumeMounts"]
-    for found in (claimed, pod(render("gpu-values.yaml"), "inference"), pod(render("download-values.yaml"), "inference")):
+    assert {"name": "bundle", "mountPath": "/bundle", "readOnly": True, "subPath": "ours"} in claimed.container[
+        "volumeMounts"
+    ]
+    for found in (
+        claimed,
+        pod(render("gpu-values.yaml"), "inference"),
+        pod(render("download-values.yaml"), "inference"),
+    ):
         assert "UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE" not in found.env
         assert found.env["UNDERTONE_INFERENCE_BUNDLE"] == "/bundle"
 
@@ -163,7 +169,12 @@ def test_the_trial_is_a_test_of_helm_s_and_leaves_no_pod_where_it_passed(render:
     annotations = of_kind(render(), "Pod")["site-undertone-trial"]["metadata"]["annotations"]
     assert annotations["helm.sh/hook"] == "test"
     assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
-    assert pod(render("download-values.yaml"), "trial").container["command"][:4] == ["undertone", "trial", "--use-case", "support"]
+    assert pod(render("download-values.yaml"), "trial").container["command"][:4] == [
+        "undertone",
+        "trial",
+        "--use-case",
+        "support",
+    ]
 
 
 def test_the_longest_release_name_leaves_room_for_every_object(render: Render) -> None:

@@ -123,9 +123,11 @@ startupProbe:
 {{- define "undertone.streamMounts" -}}
 - name: tmp
   mountPath: /tmp
+{{- if include "undertone.secretSources" . | trim }}
 - name: secrets
   mountPath: /etc/undertone/secrets
   readOnly: true
+{{- end }}
 {{- if and (has "usecases" .uses) .root.Values.useCases }}
 - name: use-cases
   mountPath: /etc/undertone/use-cases
@@ -133,51 +135,58 @@ startupProbe:
 {{- end }}
 {{- end -}}
 
-{{- define "undertone.streamVolumes" -}}
+{{- /* The Secrets of a pod, as sources of one projected volume; empty where it needs none. */ -}}
+{{- define "undertone.secretSources" -}}
 {{- $values := .root.Values }}
+{{- if has "kafka" .uses }}
+{{- $secret := include "undertone.kafkaSecret" . }}
+{{- with include "undertone.kafkaCa" .root }}
+- secret:
+    name: {{ . }}
+    items: [{key: {{ $values.kafka.ca.key }}, path: kafka-ca.crt}]
+{{- end }}
+{{- if and $secret (eq $values.kafka.security "SSL") }}
+- secret:
+    name: {{ $secret }}
+    items: [{key: user.crt, path: kafka-user.crt}, {key: user.key, path: kafka-user.key}]
+{{- else if $secret }}
+- secret:
+    name: {{ $secret }}
+    items: [{key: password, path: kafka-password}]
+{{- end }}
+{{- end }}
+{{- if or (has "postgres" .uses) (has "migrate" .uses) }}
+{{- $role := $values.postgres }}
+{{- if and (has "migrate" .uses) $values.postgres.migrate.secret }}
+{{- $role = $values.postgres.migrate }}
+{{- end }}
+- secret:
+    name: {{ required "postgres.secret: name the Secret with PostgreSQL's address" $role.secret }}
+    items: [{key: {{ $role.key }}, path: postgres}]
+{{- with $values.postgres.ca.secret }}
+- secret:
+    name: {{ . }}
+    items: [{key: {{ $values.postgres.ca.key }}, path: postgres-ca.crt}]
+{{- end }}
+{{- end }}
+{{- if has "epochs" .uses }}
+- secret:
+    name: {{ required "epochs.secret: name the Secret with the file of key epochs" $values.epochs.secret }}
+    items: [{key: {{ $values.epochs.key }}, path: epochs.json}]
+{{- end }}
+{{- end -}}
+
+{{- define "undertone.streamVolumes" -}}
 - name: tmp
   emptyDir: {medium: Memory, sizeLimit: 64Mi}
+{{- with include "undertone.secretSources" . | trim }}
 - name: secrets
   projected:
     defaultMode: 0440
     sources:
-      {{- if has "kafka" .uses }}
-      {{- $secret := include "undertone.kafkaSecret" . }}
-      {{- with include "undertone.kafkaCa" .root }}
-      - secret:
-          name: {{ . }}
-          items: [{key: {{ $values.kafka.ca.key }}, path: kafka-ca.crt}]
-      {{- end }}
-      {{- if and $secret (eq $values.kafka.security "SSL") }}
-      - secret:
-          name: {{ $secret }}
-          items: [{key: user.crt, path: kafka-user.crt}, {key: user.key, path: kafka-user.key}]
-      {{- else if $secret }}
-      - secret:
-          name: {{ $secret }}
-          items: [{key: password, path: kafka-password}]
-      {{- end }}
-      {{- end }}
-      {{- if or (has "postgres" .uses) (has "migrate" .uses) }}
-      {{- $role := $values.postgres }}
-      {{- if and (has "migrate" .uses) $values.postgres.migrate.secret }}
-      {{- $role = $values.postgres.migrate }}
-      {{- end }}
-      - secret:
-          name: {{ required "postgres.secret: name the Secret with PostgreSQL's address" $role.secret }}
-          items: [{key: {{ $role.key }}, path: postgres}]
-      {{- with $values.postgres.ca.secret }}
-      - secret:
-          name: {{ . }}
-          items: [{key: {{ $values.postgres.ca.key }}, path: postgres-ca.crt}]
-      {{- end }}
-      {{- end }}
-      {{- if has "epochs" .uses }}
-      - secret:
-          name: {{ required "epochs.secret: name the Secret with the file of key epochs" $values.epochs.secret }}
-          items: [{key: {{ $values.epochs.key }}, path: epochs.json}]
-      {{- end }}
-{{- if and (has "usecases" .uses) $values.useCases }}
+      {{- . | nindent 6 }}
+{{- end }}
+{{- if and (has "usecases" .uses) .root.Values.useCases }}
 - name: use-cases
   configMap:
     name: {{ include "undertone.fullname" .root }}-use-cases
