@@ -98,11 +98,30 @@ def test_label_asks_the_service_that_inference_has(render: Render) -> None:
 
 
 @pytest.mark.needs("helm")
-def test_the_pods_of_other_components_are_left_out_of_a_service(render: Render) -> None:
-    for component in ("inference", "segment"):
-        labels = pod(render(), component).metadata["labels"]
-        service = of_kind(render(), "Service")["site-undertone-inference"]
-        assert (service["spec"]["selector"].items() <= labels.items()) is (component == "inference")
+def test_a_service_has_the_pods_that_listen_on_its_port_and_no_others(render: Render) -> None:
+    for service in of_kind(render(), "Service").values():
+        (port,) = service["spec"]["ports"]
+        for found in pods(render()):
+            listens = port["targetPort"] in {each["name"] for each in found.container.get("ports", [])}
+            assert (service["spec"]["selector"].items() <= found.metadata["labels"].items()) is listens
+
+
+@pytest.mark.needs("helm")
+def test_the_rules_are_installed_as_they_are_tested(render: Render) -> None:
+    (installed,) = of_kind(render("watched-values.yaml"), "PrometheusRule").values()
+    assert installed["spec"]["groups"][0]["rules"] == RULES
+
+
+@pytest.mark.needs("helm")
+def test_what_is_scraped_has_a_port_of_a_service_and_the_label_that_rules_use(render: Render) -> None:
+    documents = render("watched-values.yaml")
+    (monitor,) = of_kind(documents, "ServiceMonitor").values()
+    served = {each["spec"]["ports"][0]["name"] for each in of_kind(documents, "Service").values()}
+    assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} == served
+    for endpoint in monitor["spec"]["endpoints"]:
+        assert [each["targetLabel"] for each in endpoint["relabelings"]] == ["component"]
+    for service in of_kind(documents, "Service").values():
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
 
 
 @pytest.mark.needs("helm")

@@ -1,9 +1,11 @@
 """What the field's own tools say of the chart, the rules and the images."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,28 @@ def test_everything_that_an_image_copies_is_there_and_sent_to_the_builder(file: 
     for name in names:
         assert (ROOT / name).exists()
         assert f"!{name}" in sent
+
+
+@pytest.mark.parametrize(
+    ("file", "command", "said"),
+    [
+        ("streams.Dockerfile", ("-m", "streams", "segment"), "UNDERTONE_TYPO: nothing reads it"),
+        ("streams.Dockerfile", ("-m", "services.cli", "trial"), "UNDERTONE_TYPO: nothing reads it"),
+        ("streams.Dockerfile", ("-m", "services.cli", "topics", "apply"), "UNDERTONE_TYPO: nothing reads it"),
+        ("streams.Dockerfile", ("-m", "alembic", "upgrade", "head"), "UNDERTONE_TYPO: nothing reads it"),
+        ("inference.Dockerfile", ("-m", "services.inference.fetch"), "usage: python -m services.inference.fetch"),
+        ("inference.Dockerfile", ("-m", "services.inference"), "must not score real customers"),
+    ],
+)
+def test_what_an_image_copies_is_all_that_its_commands_need(
+    file: str, command: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    for sources, _ in COPIED.findall((ROOT / "ops" / "docker" / file).read_text()):
+        for name in sources.split():
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, tmp_path / name)
+    env = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"], "UNDERTONE_TYPO": "x"}
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert said in ended.stderr

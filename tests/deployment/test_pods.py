@@ -9,6 +9,7 @@ import pytest
 from deployment.conftest import CI, Pod, Render, pod, pods
 
 from services.standalone.restarts import STALE_S, STARTING_S
+from streams.store.epochs import _check_mode
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -138,13 +139,20 @@ def test_labels_that_change_with_a_version_select_nothing(render: Render) -> Non
     for document in render():
         selector = document.get("spec", {}).get("selector", {})
         for name in selector.get("matchLabels", selector):
-            assert name.startswith("app.kubernetes.io/")
-            assert name not in {"app.kubernetes.io/version", "app.kubernetes.io/managed-by"}
+            assert name not in {"app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
 
 
 def test_epochs_are_mounted_in_segment_and_in_the_trial_alone(render: Render) -> None:
     mounted = {each.component for each in pods(render()) if "undertone-epochs" in str(each.spec["volumes"])}
     assert mounted == {"segment", "trial"}
+
+
+def test_the_file_of_epochs_is_mounted_as_the_code_asks_for_it(render: Render) -> None:
+    (secrets,) = [volume for volume in pod(render(), "segment").spec["volumes"] if volume["name"] == "secrets"]
+    mode = secrets["projected"]["defaultMode"]
+    assert mode == 0o440  # what the group of the pod needs, and nobody else
+    owner = os.stat_result((mode, 0, 0, 1, 0, pod(render(), "segment").spec["securityContext"]["fsGroup"], 0, 0, 0, 0))
+    _check_mode(Path("epochs.json"), owner)
 
 
 def test_a_new_rule_restarts_the_stages_and_not_inference(render: Render) -> None:
