@@ -135,6 +135,20 @@ def test_the_liveness_command_judges_the_age_of_the_file(
     assert bool(subprocess.run(command, capture_output=True, check=False).returncode) == bool(status)
 
 
+def test_a_container_that_is_started_again_is_not_judged_by_the_file_of_the_last(
+    render: Render, tmp_path: Path
+) -> None:
+    file = tmp_path / "alive"
+    for component in (*STAGES, "inference"):
+        file.touch()
+        found = pod(render(), component)
+        path = found.env.get("UNDERTONE_LIVENESS") or found.env["UNDERTONE_INFERENCE_LIVENESS"]
+        (shell, option, line) = found.container["command"]
+        assert line.startswith(f"rm -f {path} && exec python ")
+        subprocess.run([shell, option, line.replace(path, str(file)).partition(" && ")[0]], check=True)
+        assert not file.exists()
+
+
 def test_labels_that_change_with_a_version_select_nothing(render: Render) -> None:
     for document in render():
         selector = document.get("spec", {}).get("selector", {})
