@@ -113,8 +113,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_here(what: str) -> bool:
-    """Whether the recordings, the operating system, AsyncAPI's parser or the tool of this name are there."""
-    folders = {"recordings": RECORDINGS, "asyncapi": ROOT / "ops/docs/asyncapi/node_modules"}
+    """Whether the recordings, the operating system, an npm folder or the tool of this name are there."""
+    folders = {
+        "recordings": RECORDINGS,
+        "asyncapi": ROOT / "ops/docs/asyncapi/node_modules",
+        "operators": ROOT / "tests/deployment/operators/node_modules",
+    }
     if what in folders:
         return folders[what].is_dir()
     return sys.platform == what or shutil.which(what) is not None
