@@ -39,6 +39,7 @@ from streams.store.audit import tell_head
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
 from streams.store.epochs import read_epochs
+from streams.store.erasure import count_erasures
 from streams.store.outbox import PostgresOutbox
 from streams.store.outcomes import Outcomes
 from streams.store.retention import prune
@@ -60,7 +61,7 @@ _CONSUMER: Mapping[str, Any] = {
 #: Audio of many calls is heard in one go: what a fetch brings within its 100 ms is then a chunk of each.
 _FATTER: Mapping[str, Mapping[str, Any]] = {"segment": {"fetch_min_bytes": 1024 * topics.KIB}}
 
-PRUNE_S = 60.0  #: between two looks for rows that are past their time
+PRUNE_S = 60.0  #: between two looks for rows that are past their time, and between two counts of erasures
 HEAD_S = 3600.0  #: between two words in the log on the audit trail's head
 
 
@@ -137,7 +138,7 @@ def label(parts: Parts) -> LabelStage:
 
 def escalate(parts: Parts) -> EscalateStage:
     """labels.v1 -> Postgres."""
-    return EscalateStage(parts.letters, parts.outcomes(), parts.metrics)
+    return EscalateStage(parts.letters, parts.outcomes(), parts.metrics, now)
 
 
 def collect_seldom() -> None:
@@ -209,7 +210,14 @@ def _relay_worker(parts: Parts) -> mode.Worker:
             await tell_head(parts.database)
             await asyncio.sleep(HEAD_S)
 
-    loops = (Loop("relay", relay.run), Loop("prune", prune_often), Loop("audit", tell_head_often))
+    async def count_erasures_often() -> None:
+        while True:
+            for state, number in (await count_erasures(parts.database, now())).items():
+                parts.metrics.set("erasures", number, state=state)
+            await asyncio.sleep(PRUNE_S)
+
+    beside = {"prune": prune_often, "audit": tell_head_often, "erasures": count_erasures_often}
+    loops = (Loop("relay", relay.run), *(Loop(name, often) for name, often in beside.items()))
     services = (Surroundings(parts, liveness), *loops)
     return _ModeWorker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)
 

@@ -14,7 +14,9 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from streams.domain.consent import Standing
 from streams.domain.deadletters import Reason
+from streams.domain.evolution import AROUSAL, VALENCE
 from streams.domain.records import Outcome, Role
 from streams.domain.rules import Severity
 from streams.domain.unlabelled import Unlabelled
@@ -25,6 +27,10 @@ PREFIX = "undertone"
 PARTITION = frozenset({"<partition>"})
 #: From one fetch (milliseconds) to a backlog that nobody looked after (minutes).
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+#: With the two seconds of the service level objective (ops/runbook.md) among them.
+WAITED = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+SHARES = tuple(tenth / 10 for tenth in range(1, 11))
+OTHER = "other"  #: a class whose name annotators' menus do not have
 SHARE_OF = 1000
 WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -33,6 +39,8 @@ _RECORD_OUTCOMES = frozenset({"handled", "dead"})
 _CALL_EVENTS = frozenset({"started", "ended", "idle", "withdrawn", "mixed"})
 _DEPENDENCIES = frozenset({"kafka", "postgres", "inference"})
 _STATUSES = frozenset({"2xx", "4xx", "5xx"})
+ERASURES = frozenset({"waiting", "complete"})
+GPU = frozenset({"free", "used"})
 _PROGRAMS = frozenset({"segment", "label", "escalate", "relay", "inference", "kafka", "postgres"})
 
 
@@ -84,6 +92,7 @@ CATALOGUE = (
     _histogram("inference_seconds", "One request to the inference service, waiting included."),
     _histogram("model_seconds", "Judging one request's windows inside the inference service, queue excluded."),
     _histogram("commit_seconds", "One transaction of a stage, waiting included."),
+    _histogram("label_seconds", "From a window's last sample to its label's commit, less the rule's wait.", WAITED),
     _histogram("escalation_seconds", "From the end of the speech to the escalation's row."),
     _histogram("inference_batch_windows", "Windows in one batch of the inference service.", WINDOWS),
     # What came in and what became of it.
@@ -96,6 +105,9 @@ CATALOGUE = (
     _counter("labels", "Label rows.", outcome=Outcome),
     _counter("inference_requests", "Requests answered by the inference service.", status=_STATUSES),
     _counter("unlabelled", "Windows without a class, and those out of domain that are marked.", reason=Unlabelled),
+    _counter("valence", "Windows by the class that the full valence model says.", said={*VALENCE, OTHER}),
+    _counter("arousal", "Windows by the class that the full arousal model says.", said={*AROUSAL, OTHER}),
+    _histogram("confidence", "From 0 to 1: how likely the full valence model holds the class that it says.", SHARES),
     _counter("not_open", "Windows not scored or not written: their call is not open under their consent."),
     _counter("escalations", "Escalations raised.", severity=Severity),
     _counter("escalations_late", "Escalations raised over 60 s after the speech."),
@@ -113,7 +125,9 @@ CATALOGUE = (
     _gauge("oldest_open_turn_seconds", "Age of the oldest turn that holds back the commit."),
     _gauge("oldest_unhandled_seconds", "Age, by the log's time, of the oldest record not yet handled."),
     _gauge("certificate_end_seconds", "Unix time at which the client certificate for Kafka ends; 0: there is none."),
-    _gauge("open_calls", "Calls in memory."),
+    _gauge("open_calls", "Calls in memory, by how their consent stands.", consent=Standing),
+    _gauge("erasures", "Erasures on request; `waiting` until the topics have lost the call too.", state=ERASURES),
+    _gauge("gpu_bytes", "Memory of the GPU that the inference service runs on.", state=GPU),
     _gauge("queued_bytes", "Bytes fetched and not yet handled."),
     _gauge("loop_lag_seconds", "How late the event loop woke last."),
     _gauge("committed_offset", "What the broker says is committed.", partition=PARTITION),
@@ -150,7 +164,7 @@ class Metrics:
         self.set(name, sum(recent) / SHARE_OF, **labels)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
-        """Add one value (seconds, but for `inference_batch_windows`) to a histogram."""
+        """Add one value (seconds where its name ends so) to a histogram."""
         self._find(Histogram, name, labels).observe(value)
 
     @contextmanager

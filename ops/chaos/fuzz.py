@@ -140,7 +140,7 @@ class Rig:
         emotion = FixedEmotion(schemes, {})
         asked = {name: each.asked for name, each in loaded.items()}
         self.label = LabelStage(letters, store, emotion, asked, self.topics, metrics, lambda: self.now)
-        self.escalate = EscalateStage(letters, store, metrics)
+        self.escalate = EscalateStage(letters, store, metrics, lambda: self.now)
 
     async def round(self) -> None:
         """Damage records on every topic around one healthy call, and look at what became of it."""

@@ -17,6 +17,7 @@ from services.emotion.bundle import Bundle
 from services.emotion.manifest import BundleError
 from services.emotion.model import Judgements
 from services.inference.batching import Batching, Judge, LateError
+from services.inference.gpu import gpu_memory
 from services.inference.model import VERSION, Sent, heard, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
 from services.inference.pulse import Pulse
@@ -132,6 +133,8 @@ class InferenceServer:
         self._metrics.set("queued_bytes", self._held)
         for name in ("live", "ready"):
             self._metrics.set(name, self._pulse.live)
+        for state, size in gpu_memory(self._settings.device).items():
+            self._metrics.set("gpu_bytes", size, state=state)
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -3,8 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 
 from streams.domain.records import Consent, Notice, Purpose, Started
+
+
+class Standing(StrEnum):
+    """How the consent to `emotion.alerting` of an open call stands."""
+
+    IN_FORCE = "in_force"
+    EXPIRED = "expired"
+    REFUSED = "refused"  #: for good: nothing of the call will be heard
+    MISSING = "missing"  #: no grant yet, or no notice that it could lean on
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +59,14 @@ def in_force(permission: Permission, at: datetime) -> int | None:
     if consent.expires_at is not None and consent.expires_at <= at:
         return None
     return permission.since
+
+
+def standing(permission: Permission, at: datetime) -> Standing:
+    """How the consent stands for audio logged at `at`; in force exactly where `in_force` names a record."""
+    if in_force(permission, at) is not None:
+        return Standing.IN_FORCE
+    if permission.withdrawn:
+        return Standing.REFUSED
+    consent = permission.consents.get(Purpose.ALERTING)
+    expired = consent is not None and consent.expires_at is not None and consent.expires_at <= at
+    return Standing.EXPIRED if expired else Standing.MISSING

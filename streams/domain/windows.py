@@ -114,6 +114,16 @@ def _foreign(turn: Turn, before: Turn, kind: Kind, start_ms: int) -> Turn:
     return replace(turn, foreign=fate, foreign_ms=before.foreign_ms if before.foreign is fate else start_ms)
 
 
+def closing_ms(window_ms: int) -> int:
+    """The most media time that the rule waits after the end of a window so long before it is certain of it.
+
+    The silence that ends a turn; from 8 s on it may have been a cut, which stands once it was due and enough follows.
+    """
+    if window_ms < CUT_FROM_MS:
+        return TURN_SILENCE_MS
+    return max(CUT_AT_MS - window_ms, MIN_WINDOW_MS) + TURN_SILENCE_MS
+
+
 def _quietest(turn: Turn, start_ms: int, energy: int) -> Turn:
     if start_ms - turn.start_ms < CUT_FROM_MS or (turn.quiet_ms is not None and energy >= turn.quiet_energy):
         return turn

@@ -1,14 +1,20 @@
 """labels.v1 -> Postgres: consent, labels, rules, escalations, audit and outbox in one transaction a batch."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from streams.domain.evolution import AROUSAL, VALENCE
 from streams.domain.records import Escalation, Label
+from streams.domain.rules import said
 from streams.domain.scoring import check_label
+from streams.domain.windows import closing_ms
 from streams.kafka.cloudevents import decode_label
-from streams.metrics import Metrics
+from streams.metrics import OTHER, Metrics
 from streams.ports import Batch, DeadLetters, Fetched, OutcomeStore
 from streams.stages.intake import usable
+
+_MENUS = {"valence": VALENCE, "arousal": AROUSAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,7 @@ class EscalateStage:
     letters: DeadLetters
     store: OutcomeStore
     metrics: Metrics
+    clock: Callable[[], datetime]
 
     async def handle(self, batch: Batch) -> int | None:
         """Record the batch; rows and escalations are committed when this returns."""
@@ -35,10 +42,22 @@ class EscalateStage:
         """Nothing is kept."""
 
     def _count_labels(self, written: Sequence[Label]) -> None:
+        now = self.clock()
         for label in written:
+            waited = (now - label.spoken_at).total_seconds() - closing_ms(label.end_ms - label.start_ms) / 1000
+            self.metrics.observe("label_seconds", max(0.0, waited))
             self.metrics.count("labels", outcome=label.outcome)
             if label.reason is not None:
                 self.metrics.count("unlabelled", reason=label.reason)
+            self._count_classes(label)
+
+    def _count_classes(self, label: Label) -> None:
+        classes = said(label)
+        for dimension, menu in _MENUS.items():
+            if name := classes.get(f"{dimension}.full"):
+                self.metrics.count(dimension, said=name if name in menu else OTHER)
+        if likely := label.heads.get("valence.full"):
+            self.metrics.observe("confidence", likely[classes["valence.full"]])
 
     def _count_escalations(self, raised: Sequence[Escalation], labels: Mapping[str, Label]) -> None:
         for escalation in raised:

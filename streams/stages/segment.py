@@ -14,6 +14,7 @@ from msgspec import MsgspecError
 
 from streams.domain import call as fold
 from streams.domain.call import Break, GrantRefused, Listen, Refuse, Withdraw
+from streams.domain.consent import Standing, standing
 from streams.domain.deadletters import DeadLetter, Reason, UnusableError
 from streams.domain.privacy import Epoch, epoch_at, pseudonym, window_id
 from streams.domain.records import Audio, CallRecord, Consent, Encoding, Role, Started, Window
@@ -308,7 +309,9 @@ class Segment:
     def _show(self) -> None:
         calls = [live for part in self._partitions.values() for live in part.calls.values()]
         began = [at for live in calls if (at := live.listening.turn_at) is not None]
-        self._metrics.set("open_calls", len(calls))
+        stand = Counter(standing(live.ledger.permission, live.ledger.last_at) for live in calls)
+        for each in Standing:
+            self._metrics.set("open_calls", stand[each], consent=each)
         self._metrics.set("oldest_open_turn_seconds", (self._clock() - min(began)).total_seconds() if began else 0)
 
     def _count_audio(self, live: Live) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from uuid import uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streams.domain.privacy import Epoch, pseudonym
@@ -85,6 +85,18 @@ async def erase(
         return Receipt(receipt_id, at, await database.transaction(work), gone)
     except StoreError as error:
         return Receipt(receipt_id, at, (), gone, failure=str(error))
+
+
+async def count_erasures(database: Database, at: datetime) -> dict[str, int]:
+    """How many erasures are on record: `waiting` for the topics to lose what they hold, and `complete`."""
+    every = func.count(erasures.c.id.distinct())
+    asked = select(every.filter(erasures.c.gone_at > at), every.filter(erasures.c.gone_at <= at))
+
+    async def work(connection: AsyncConnection) -> dict[str, int]:
+        waiting, complete = (await connection.execute(asked)).one()
+        return {"waiting": waiting, "complete": complete}
+
+    return await database.transaction(work)
 
 
 async def _erase(connection: AsyncConnection, call: str) -> Deleted:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from streams.domain.privacy import Epoch, pseudonym
 from streams.store.database import StoreError
-from streams.store.erasure import DECLARED, NEVER, erase
+from streams.store.erasure import DECLARED, NEVER, count_erasures, erase
 from streams.store.pseudonyms import look_up
 from streams.store.tables import audit, erasures
 from streams.topics import TOPICS
@@ -40,6 +40,15 @@ async def test_a_call_is_erased_under_whichever_epoch_it_has(postgres_world: Any
     assert await world.counts(name) == {"calls": 0, "labels": 0, "evolutions": 0, "escalations": 0}
     assert await world.counts(world.OTHER) == {"calls": 1, "labels": 0, "evolutions": 0, "escalations": 0}
     assert [escalation.retracted for escalation in await world.queued()] == [True]
+
+
+async def test_erasures_are_counted_once_each_and_wait_until_the_topics_have_lost_the_call(postgres_world: Any) -> None:
+    database = postgres_world.database
+    assert await count_erasures(database, AT) == {"waiting": 0, "complete": 0}
+    receipts = [await erase(database, call_id, EPOCHS, at=AT) for call_id in (CALL_ID, "another")]
+    last = max(moment for moment in receipts[0].gone_at.values() if moment)
+    assert await count_erasures(database, last - timedelta(seconds=1)) == {"waiting": 2, "complete": 0}
+    assert await count_erasures(database, last) == {"waiting": 0, "complete": 2}
 
 
 async def test_a_running_call_is_not_written_again(postgres_world: Any) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain import consent
-from streams.domain.consent import Permission
+from streams.domain.consent import Permission, Standing
 from streams.domain.records import Consent, Notice, Purpose, Role, Started
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -67,3 +67,13 @@ def test_after_a_withdrawal_no_grant_opens_the_call_again(said: list[tuple[Purpo
     for sequence, (purpose, granted) in enumerate(said, 2):
         permission = consent.step(permission, replace(GRANT, purpose=purpose, granted=granted), sequence)
         assert consent.in_force(permission, AT) is None
+
+
+def test_how_a_consent_stands_has_one_word() -> None:
+    given = consent.begin(STARTED, 0)
+    expiring = consent.begin(replace(STARTED, consents=(replace(GRANT, expires_at=AT),)), 0)
+    assert consent.standing(given, AT) is Standing.IN_FORCE
+    assert consent.standing(expiring, AT) is Standing.EXPIRED
+    assert consent.standing(consent.begin(replace(STARTED, notice=None), 0), AT) is Standing.MISSING
+    assert consent.standing(consent.begin(replace(STARTED, consents=()), 0), AT) is Standing.MISSING
+    assert consent.standing(consent.step(given, WITHDRAWAL, 7), AT) is Standing.REFUSED

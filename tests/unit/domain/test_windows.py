@@ -131,3 +131,20 @@ def test_speech_is_lost_only_in_short_turns(timeline: str) -> None:
             assert set(timeline[span.start_ms // 32 : span.end_ms // 32]) == {str(span.fate)[0].upper()}
         if span.fate is Fate.SHORT:
             assert span.end_ms - span.start_ms < windows.MIN_WINDOW_MS
+
+
+@given(timelines)
+def test_no_window_is_waited_for_longer_than_the_rule_says(timeline: str) -> None:
+    turn: Turn | None = None
+    for index, mark in enumerate(timeline):
+        heard_ms = (index + 1) * 100
+        turn, spans = windows.step(
+            turn, KINDS[mark], start_ms=heard_ms - 100, end_ms=heard_ms, energy=1 if mark == "q" else 100
+        )
+        for span in spans:
+            if span.fate is Fate.WINDOW:
+                assert heard_ms - span.end_ms <= windows.closing_ms(span.end_ms - span.start_ms)
+
+
+def test_a_window_that_cannot_be_a_cut_waits_for_the_closing_silence_alone() -> None:
+    assert (windows.closing_ms(2_500), windows.closing_ms(7_999)) == (500, 500)

@@ -319,7 +319,8 @@ class Stream:
 
     async def record(self) -> None:
         """The escalate stage handles what is new on its topic."""
-        await EscalateStage(self.letters, self.outcomes, self.metrics).handle(self._new(LABELS))
+        escalate = EscalateStage(self.letters, self.outcomes, self.metrics, lambda: self.now)
+        await escalate.handle(self._new(LABELS))
 
     def used(self) -> tuple[int, int, int]:
         """How much was decoded, sent and judged so far."""

@@ -118,7 +118,7 @@ class Bench:
 
     @property
     def escalate(self) -> EscalateStage:
-        return EscalateStage(self.dead, self.store, self.metrics)
+        return EscalateStage(self.dead, self.store, self.metrics, lambda: self.now)
 
     @property
     def relay(self) -> Relay:
@@ -138,6 +138,9 @@ class Bench:
         value = self.metrics.registry.get_sample_value(f"undertone_{name}_total", labels)
         assert value is not None
         return value
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"undertone_{name}", labels)
 
 
 @pytest.fixture
@@ -160,6 +163,30 @@ async def test_a_calm_call_is_labelled_and_raises_nothing(bench: Bench) -> None:
     await bench.flow(*(window(number, CALM_AUDIO) for number in range(6)))
     assert len(bench.tables.labels) == 6
     assert bench.broker.read(topics.ESCALATIONS.name) == []
+
+
+async def test_a_label_is_timed_from_its_last_sample_on_less_what_the_rule_waits_for(bench: Bench) -> None:
+    late = window(1)
+    bench.now = late.spoken_at + timedelta(seconds=2.3)  # of which 0.5 are the silence that closes its turn
+    await bench.flow(late)
+    await bench.flow()  # it comes again, and is not timed a second time
+    assert bench.sample("label_seconds_count") == 1
+    assert bench.sample("label_seconds_sum") == pytest.approx(1.8)
+    assert bench.sample("label_seconds_bucket", le="2.0") == 1
+
+
+async def test_what_the_models_say_is_counted_by_class_and_how_sure_they_are(bench: Bench) -> None:
+    await bench.flow(window(0), window(1, CALM_AUDIO))
+    assert bench.counted("valence", said="negative") == 2
+    assert bench.counted("arousal", said="excited") == 2
+    assert bench.sample("confidence_count") == 2
+
+
+async def test_a_class_of_a_name_that_no_menu_has_is_counted_as_other(bench: Bench) -> None:
+    said = {"valence.full": "ERIKA MUSTERMANN"}
+    label = replace(FixedEmotion({"demo": EMODB}, {}).label_one(window(0)), outcome=Outcome.LABELLED, reason=None)
+    bench.escalate._count_labels([replace(label, heads={}, classes=said)])
+    assert bench.counted("valence", said="other") == 1
 
 
 async def test_a_batch_that_comes_again_changes_nothing(bench: Bench) -> None:

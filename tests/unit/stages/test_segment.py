@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from unit.stages.bench import AT, EPOCH, GRANT, STARTED, Bench, Loudness, call, publish
 
 from streams.adapters.memory_topics import MemoryDeadLetters
+from streams.domain.consent import Standing
 from streams.domain.deadletters import Reason
 from streams.domain.privacy import pseudonym
 from streams.domain.records import CallRecord, Role
@@ -336,6 +337,15 @@ def test_when_the_open_turn_began_is_stored_as_long_as_it_is_open(size: int) -> 
     begins, ends = 1 + 1500 // 200, 1 + 6000 // 200
     assert set(stored[begins + size : ends - size]) == {AT + timedelta(milliseconds=200) * begins}
     assert set(stored[: begins - size] + stored[ends + size :]) <= {None}
+
+
+def test_open_calls_are_shown_by_how_their_consent_stands() -> None:
+    bench = Bench()
+    unasked = replace(STARTED, consents=())
+    going_on = [*call("---cccc")[:-1], *call("---cccc", call_id="b", started=unasked)[:-1]]
+    bench.handle(publish(bench, going_on))
+    stand = {each: bench.registry.get_sample_value("undertone_open_calls", {"consent": each}) for each in Standing}
+    assert stand == {"in_force": 1, "missing": 1, "expired": 0, "refused": 0}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 20])
