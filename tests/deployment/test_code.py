@@ -9,28 +9,23 @@ from typing import Any
 import pytest
 import yaml
 from deployment.conftest import CHART, CI, Pod, Render, of_kind, pod, pods
+from deployment.promql import exposed, faults
 
 from services import cli
 from services.inference import server
 from services.inference.settings import InferenceSettings
 from streams import app, probes, topics, usecases
-from streams.metrics import CATALOGUE, Kind
+from streams.metrics import CATALOGUE
 from streams.settings import Settings
 
-RULES = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"][0]["rules"]
+GROUPS = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 ACLS = yaml.safe_load((CHART / "files" / "acls.yaml").read_text())
 RUNBOOK = CHART.parents[1] / "ops" / "runbook.md"
 METRIC = re.compile(r"\bundertone_[a-z_]+")
-OTHERS = {"process_start_time_seconds"}  #: of prometheus-client's ProcessCollector, which probes.py registers
-
-
-def exposed() -> set[str]:
-    """Every name that Prometheus sees."""
-    found = set()
-    for metric in CATALOGUE:
-        endings = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
-        found |= {metric.exposed + ending for ending in endings}
-    return found
+RECORDED = re.compile(r"\bundertone:[\w:]+")
 
 
 def read(found: Pod, folder: Path) -> Settings:
@@ -111,7 +106,7 @@ def test_a_service_has_the_pods_that_listen_on_its_port_and_no_others(render: Re
 @pytest.mark.needs("helm")
 def test_the_rules_are_installed_as_they_are_tested(render: Render) -> None:
     (installed,) = of_kind(render("watched-values.yaml"), "PrometheusRule").values()
-    assert installed["spec"]["groups"][0]["rules"] == RULES
+    assert installed["spec"]["groups"] == GROUPS
 
 
 @pytest.mark.needs("helm")
@@ -194,20 +189,18 @@ def test_each_pod_uses_the_secret_of_its_own_strimzi_user(render: Render) -> Non
             assert name in json.dumps(found.spec["volumes"])
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
-def test_a_rule_names_only_metrics_and_label_values_that_there_are(rule: dict[str, Any]) -> None:
-    expression = rule["expr"]
-    named = set(METRIC.findall(expression)) | (OTHERS & set(re.findall(r"\w+", expression)))
-    assert named
-    assert named - OTHERS <= exposed()
-    for name, selector in re.findall(r"(undertone_\w+)\{([^}]*)\}", expression):
-        metric = next(each for each in CATALOGUE if each.exposed == name)
-        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', selector):
-            allowed = {*app.NAMES, "inference"} if label == "component" else metric.labels[label]
-            assert set(values.split("|")) <= allowed
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.get("alert") or rule["record"]))
+def test_a_rule_names_only_metrics_labels_and_values_that_there_are(rule: dict[str, Any]) -> None:
+    recorded = set(RECORDED.findall(rule["expr"]))
+    assert recorded <= RECORDS
+    assert list(faults(rule["expr"])) == (["no metric"] if recorded else [])
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_every_recorded_series_is_used() -> None:
+    assert {name for rule in ALERTS for name in RECORDED.findall(rule["expr"])} == RECORDS
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
 def test_every_alert_has_a_severity_and_its_heading_in_the_runbook(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"].endswith(".")
@@ -217,10 +210,9 @@ def test_every_alert_has_a_severity_and_its_heading_in_the_runbook(rule: dict[st
 
 def test_the_runbook_has_no_heading_without_an_alert_and_no_metric_that_there_is_not() -> None:
     text = RUNBOOK.read_text()
-    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == [rule["alert"] for rule in RULES]
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == [rule["alert"] for rule in ALERTS]
     named = {name for name in METRIC.findall(text) if not name.startswith("undertone_status")}
-    histograms = {metric.exposed for metric in CATALOGUE}
-    assert named <= exposed() | histograms
+    assert named <= exposed().keys() | {metric.exposed for metric in CATALOGUE}
 
 
 def test_the_runbook_names_only_values_that_there_are() -> None:
@@ -236,7 +228,7 @@ def test_keda_asks_for_a_metric_that_the_stage_has(render: Render) -> None:
     for scaled in of_kind(render("watched-values.yaml"), "ScaledObject").values():
         (trigger,) = scaled["spec"]["triggers"]
         query = trigger["metadata"]["query"]
-        assert set(METRIC.findall(query)) <= exposed()
+        assert set(METRIC.findall(query)) <= exposed().keys()
         assert f'service="{_metrics(render)}"' in query
 
 

@@ -77,10 +77,11 @@ def test_every_alert_is_tested_for_firing_and_for_not_firing() -> None:
         test for file in RULES_TESTS for test in yaml.safe_load((ROOT / "ops" / "rules" / file).read_text())["tests"]
     ]
     asked = [each for test in tests for each in test["promql_expr_test"]]
-    rules = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"][0]["rules"]
-    for rule in rules:
-        named = [each for each in asked if f'alertname="{rule["alert"]}"' in each["expr"]]
-        assert {bool(each["exp_samples"]) for each in named} == {True, False}, rule["alert"]
+    groups = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())["groups"]
+    alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    for alert in alerts:
+        named = [each for each in asked if f'alertname="{alert}"' in each["expr"]]
+        assert {bool(each["exp_samples"]) for each in named} == {True, False}, alert
 
 
 @pytest.mark.needs("hadolint")

@@ -107,7 +107,6 @@ def test_a_typo_fails_at_install(typo: str, refused: Callable[..., str]) -> None
         ),
         ("strimzi.users.enabled=true", "strimzi.cluster: name the Kafka resource"),
         ("keda.enabled=true,keda.maxReplicas=7", "keda.maxReplicas: 7 pods, but topics.partitions is 6"),
-        ("dashboards.enabled=true", "packaged without files/dashboards"),
         ("retentionDays=7", "retentionDays"),
         ("kafka.security=TLS", "kafka"),
         ("kafka.bootstrap=broker", "bootstrap"),

@@ -1,0 +1,53 @@
+"""Whether what must not be heard is not heard, and what was taken back is gone."""
+
+from ops.dashboards.board import Board, Panel, Shown
+from ops.dashboards.queries import added, heard, now, rate, share
+
+COMPLIANCE = Board(
+    name="compliance",
+    title="Compliance",
+    explained="What was not heard for want of consent, what was taken back and erased, and who was heard at all.",
+    rows={
+        "In the time shown": [
+            Panel("Withdrawals", {"": added("calls", event="withdrawn")}, shown=Shown.NUMBER, width=6),
+            Panel("Escalations taken back", {"": added("retractions")}, shown=Shown.NUMBER, width=6),
+            Panel("Erasures", {"{{state}}": now("erasures", "state", how="max")}, shown=Shown.NUMBER, width=6),
+            Panel(
+                "Refused: not certainly the customer",
+                {"": added("dead_letters", reason="not_customer")},
+                shown=Shown.NUMBER,
+                width=6,
+                remark="One is an alert: scoring an agent is unlawful in the EU.",
+            ),
+        ],
+        "Consent": [
+            Panel(
+                "Customers' audio not heard for want of consent",
+                {"": share(rate("audio_ms", role="customer", fate="no_consent"), rate("audio_ms", role="customer"))},
+                unit="percentunit",
+                most=1,
+            ),
+            Panel("Open calls by consent", {"{{consent}}": now("open_calls", "consent")}, shown=Shown.STACKED),
+            Panel("Grants that open nothing", {"": rate("grants_refused")}, unit="cps"),
+        ],
+        "Taken back": [
+            Panel("Calls withdrawn", {"": rate("calls", event="withdrawn")}, unit="cps"),
+            Panel("Windows not scored or not written", {"{{component}}": rate("not_open", "component")}, unit="cps"),
+            Panel("Erasures on record", {"{{state}}": now("erasures", "state", how="max")}, shown=Shown.STACKED),
+        ],
+        "Who is heard": [
+            Panel(
+                "Channels in windows, by role",
+                {"{{role}}": heard("role", fate="window")},
+                shown=Shown.STACKED,
+                remark="Anyone but `customer` is a fault.",
+            ),
+            Panel(
+                "Channels not scored",
+                {"{{fate}}": heard("fate", fate=("agent", "leak", "unknown_role", "overlap", "dead"))},
+                shown=Shown.STACKED,
+            ),
+            Panel("Calls with both on one channel", {"": rate("calls", event="mixed")}, unit="cps"),
+        ],
+    },
+)
