@@ -102,7 +102,7 @@ def _panel(panel: Panel) -> GrafanaPanel:
 
 def _number() -> stat.Panel:
     last = ReduceDataOptions().calcs(["lastNotNull"])
-    return stat.Panel().graph_mode(BigValueGraphMode.NONE).reduce_options(last)
+    return stat.Panel().graph_mode(BigValueGraphMode.NONE).reduce_options(last).decimals(0)
 
 
 def _graph(panel: Panel) -> timeseries.Panel:

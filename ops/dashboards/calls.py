@@ -1,7 +1,7 @@
 """What goes on on the floor: no call, and nobody's name."""
 
 from ops.dashboards.board import Board, Panel, Shown
-from ops.dashboards.queries import added, heard, now, quantile, rate
+from ops.dashboards.queries import added, heard, now, per_minute, quantile, rate
 
 CALLS = Board(
     name="calls",
@@ -16,7 +16,7 @@ CALLS = Board(
         ],
         "Calls": [
             Panel("Open calls by consent", {"{{consent}}": now("open_calls", "consent")}, shown=Shown.STACKED),
-            Panel("What happens to calls", {"{{event}}": rate("calls", "event")}, unit="cps"),
+            Panel("What happens to calls", {"{{event}}": per_minute("calls", "event")}, unit="cpm"),
             Panel(
                 "What becomes of the customers' audio",
                 {"{{fate}}": heard("fate", role="customer")},
@@ -28,11 +28,15 @@ CALLS = Board(
             Panel("Arousal", {"{{said}}": rate("arousal", "said")}, unit="cps", shown=Shown.SHARES, width=12),
         ],
         "Escalations": [
-            Panel("Raised", {"{{severity}}": rate("escalations", "severity")}, unit="cps", shown=Shown.STACKED),
+            Panel("Raised", {"{{severity}}": per_minute("escalations", "severity")}, unit="cpm", shown=Shown.STACKED),
             Panel(
                 "Late, and taken back",
-                {"late": rate("escalations_late"), "taken back": rate("retractions"), "sent": rate("relayed")},
-                unit="cps",
+                {
+                    "late": per_minute("escalations_late"),
+                    "taken back": per_minute("retractions"),
+                    "sent": per_minute("relayed"),
+                },
+                unit="cpm",
             ),
             Panel(
                 "Speech to escalation",

@@ -1,7 +1,7 @@
 """Whether what must not be heard is not heard, and what was taken back is gone."""
 
 from ops.dashboards.board import Board, Panel, Shown
-from ops.dashboards.queries import added, heard, now, rate, share
+from ops.dashboards.queries import added, heard, now, per_minute, rate, share
 
 COMPLIANCE = Board(
     name="compliance",
@@ -28,11 +28,13 @@ COMPLIANCE = Board(
                 most=1,
             ),
             Panel("Open calls by consent", {"{{consent}}": now("open_calls", "consent")}, shown=Shown.STACKED),
-            Panel("Grants that open nothing", {"": rate("grants_refused")}, unit="cps"),
+            Panel("Grants that open nothing", {"": per_minute("grants_refused")}, unit="cpm"),
         ],
         "Taken back": [
-            Panel("Calls withdrawn", {"": rate("calls", event="withdrawn")}, unit="cps"),
-            Panel("Windows not scored or not written", {"{{component}}": rate("not_open", "component")}, unit="cps"),
+            Panel("Calls withdrawn", {"": per_minute("calls", event="withdrawn")}, unit="cpm"),
+            Panel(
+                "Windows not scored or not written", {"{{component}}": per_minute("not_open", "component")}, unit="cpm"
+            ),
             Panel("Erasures on record", {"{{state}}": now("erasures", "state", how="max")}, shown=Shown.STACKED),
         ],
         "Who is heard": [
@@ -47,7 +49,7 @@ COMPLIANCE = Board(
                 {"{{fate}}": heard("fate", fate=("agent", "leak", "unknown_role", "overlap", "dead"))},
                 shown=Shown.STACKED,
             ),
-            Panel("Calls with both on one channel", {"": rate("calls", event="mixed")}, unit="cps"),
+            Panel("Calls with both on one channel", {"": per_minute("calls", event="mixed")}, unit="cpm"),
         ],
     },
 )

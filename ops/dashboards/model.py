@@ -1,7 +1,7 @@
 """What the models say, how sure they are, and whether they hear what they were trained on."""
 
 from ops.dashboards.board import Board, Panel, Shown
-from ops.dashboards.queries import mean, now, quantile, rate, share
+from ops.dashboards.queries import mean, now, per_minute, quantile, rate, share
 
 _TENTHS = {"a tenth below": 0.1, "median": 0.5, "nine tenths below": 0.9}
 
@@ -17,7 +17,7 @@ MODEL = Board(
         ],
         "Doubt": [
             Panel("Confidence", {legend: quantile(q, "confidence") for legend, q in _TENTHS.items()}, most=1),
-            Panel("Abstained, failed or marked", {"{{reason}}": rate("unlabelled", "reason")}, unit="cps"),
+            Panel("Abstained, failed or marked", {"{{reason}}": per_minute("unlabelled", "reason")}, unit="cpm"),
             Panel(
                 "Unlike anything the bundle was trained on",
                 {"": share(rate("unlabelled", reason="distance"), rate("labels"))},

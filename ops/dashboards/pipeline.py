@@ -2,7 +2,7 @@
 
 from ops.dashboards.board import Board, Panel, Shown
 from ops.dashboards.objective import GOAL, WITHIN_S, burn
-from ops.dashboards.queries import BORN, RATE, now, quantile, rate, under
+from ops.dashboards.queries import BORN, RATE, added, now, per_minute, quantile, rate, under
 
 #: Where the time goes, in the order of the flow.
 _STEPS = {
@@ -65,25 +65,37 @@ PIPELINE = Board(
             Panel("Event loop late", {"{{component}}": now("loop_lag_seconds", "component", how="max")}, unit="s"),
         ],
         "Throughput": [
-            Panel("Records", {"{{type}}": rate("records", "type")}, unit="cps", shown=Shown.STACKED),
+            Panel("Records", {"{{type}}": rate("records", "type")}, unit="cps", shown=Shown.STACKED, width=6),
             Panel(
                 "Windows and labels",
-                {"windows": rate("windows"), "labels": rate("labels"), "escalations sent": rate("relayed")},
-                unit="cps",
+                {
+                    "windows": per_minute("windows"),
+                    "labels": per_minute("labels"),
+                    "escalations sent": per_minute("relayed"),
+                },
+                unit="cpm",
+                width=6,
             ),
             Panel(
                 "Checkpoints and commits",
-                {"checkpoints": rate("checkpoints"), "commits of {{component}}": rate("commits", "component")},
-                unit="cps",
+                {
+                    "checkpoints": per_minute("checkpoints"),
+                    "commits of {{component}}": per_minute("commits", "component"),
+                },
+                unit="cpm",
+                width=6,
             ),
             Panel(
                 "Committed",
                 {"{{component}} {{partition}}": now("committed_offset", "component", "partition", how="max")},
+                width=6,
                 remark="A line that stands still while records come is a partition that stalls.",
             ),
         ],
         "What goes wrong": [
-            Panel("Dead letters", {"{{reason}}": rate("dead_letters", "reason")}, unit="cps", shown=Shown.STACKED),
+            Panel(
+                "Dead letters", {"{{reason}}": per_minute("dead_letters", "reason")}, unit="cpm", shown=Shown.STACKED
+            ),
             Panel(
                 "Dead letters' share",
                 {
@@ -95,11 +107,11 @@ PIPELINE = Board(
             Panel(
                 "Lost, missing, unreadable",
                 {
-                    "lost to retention, {{component}}": rate("offsets_lost", "component"),
-                    "never published": rate("records_missing"),
-                    "states that no key opens": rate("states_unreadable"),
+                    "lost to retention, {{component}}": per_minute("offsets_lost", "component"),
+                    "never published": per_minute("records_missing"),
+                    "states that no key opens": per_minute("states_unreadable"),
                 },
-                unit="cps",
+                unit="cpm",
             ),
         ],
         "Processes": [
@@ -109,17 +121,17 @@ PIPELINE = Board(
                 "Restarts",
                 {
                     "{{component}}": f"sum by (component) (changes({BORN}[{RATE}]))",
-                    "{{program}}, by the standalone supervisor": rate("restarts", "program"),
+                    "{{program}} (standalone)": added("restarts", "program", over=RATE),
                 },
                 width=6,
             ),
             Panel(
                 "Rebalances, refused commits",
                 {
-                    "rebalances, {{component}}": rate("rebalances", "component"),
-                    "refused, {{component}}": rate("commits_refused", "component"),
+                    "rebalances, {{component}}": per_minute("rebalances", "component"),
+                    "refused, {{component}}": per_minute("commits_refused", "component"),
                 },
-                unit="cps",
+                unit="cpm",
                 width=6,
             ),
             Panel(

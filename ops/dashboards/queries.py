@@ -22,14 +22,19 @@ def rate(name: str, *by: str, **where: Where) -> str:
     return _sum(f"rate({_counter(name, by, where)}[{RATE}])", by)
 
 
+def per_minute(name: str, *by: str, **where: Where) -> str:
+    """What is added to a counter a minute."""
+    return f"60 * {rate(name, *by, **where)}"
+
+
 def heard(*by: str, **where: Where) -> str:
     """Seconds of audio a second: how many channels that is of calls in real time."""
     return f"{rate('audio_ms', *by, **where)} / 1000"
 
 
-def added(name: str, *by: str, **where: Where) -> str:
-    """What was added to a counter in all the time that the dashboard shows."""
-    return _sum(f"increase({_counter(name, by, where)}[{RANGE}])", by)
+def added(name: str, *by: str, over: str = RANGE, **where: Where) -> str:
+    """What was added to a counter, as a rule in all the time that the dashboard shows."""
+    return _sum(f"increase({_counter(name, by, where)}[{over}])", by)
 
 
 def now(name: str, *by: str, how: str = "sum", **where: Where) -> str:

@@ -44,6 +44,7 @@ class Stack:
     folder: Path
     settings: Settings  #: with which any client of the stream reaches it
     probes: Mapping[str, str]  #: program -> address that says 200 when it is ready
+    metrics: str  #: address of the supervisor's own metrics
     supervisor: Supervisor = field(repr=False)
 
     @property
@@ -85,9 +86,10 @@ async def running_stack(
         watching = asyncio.create_task(_watch(supervisor))
         ending.callback(watching.cancel)
         await _until_ready(probes, incidents, folder)
-        told(f"ready; metrics of the supervisor on http://127.0.0.1:{port}/metrics")
+        address = f"http://127.0.0.1:{port}/metrics"
+        told(f"ready; metrics of the supervisor on {address}")
         incidents.starting = False
-        yield Stack(folder, settings, probes, supervisor)
+        yield Stack(folder, settings, probes, address, supervisor)
 
 
 def _checked(given: Mapping[str, str]) -> Settings:
