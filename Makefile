@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check chaos model fuzz
+.PHONY: help demo test test-deploy bench check chaos model fuzz
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 SPEED ?= 0
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo CALL=path.wav CHANNELS=agent,customer SPEED=1 plays a recording of your own in real time"
 
@@ -24,6 +24,15 @@ demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
 test: export PATH := $(abspath $(BIN)):$(PATH)
 test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test, those against real Kafka and PostgreSQL included
 	@$(BIN)/python -m pytest $(ARGS)
+
+# What an operator installs and watches. A tool that is not there fails it: node with npm, and Debian's `prometheus`.
+DEPLOYED := tests/deployment tests/unit/commands/test_trial.py tests/integration/inference/test_fetch.py \
+	tests/e2e/test_trial.py tests/e2e/test_dashboards.py
+OPERATORS := tests/deployment/operators
+test-deploy: export PATH := $(abspath $(BIN)):$(abspath .checkov/path):$(PATH)
+test-deploy: export UNDERTONE_REQUIRE_ALL := 1
+test-deploy: $(VENV)/test.stamp $(VENV)/helm.stamp .checkov/path/checkov $(OPERATORS)/node_modules  ## test chart, images, rules and dashboards with every tool
+	@$(BIN)/python -m pytest $(DEPLOYED) $(ARGS)
 
 bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization
 	@$(BIN)/python ops/bench $(ONLY)
@@ -62,6 +71,17 @@ $(VENV)/helm.stamp: | $(VENV)/bin/python
 			helm.sh/helm/v3/cmd/helm@v$(HELM) && touch $@ \
 		|| echo 'helm could not be built: what needs it is not run' >&2; \
 	fi
+
+# In an environment of its own, as it brings a hundred packages; the tests find it on PATH.
+.checkov/path/checkov: | $(VENV)/bin/python
+	$(BIN)/python -m venv .checkov
+	.checkov/bin/python -m pip install --quiet 'checkov>=3.3,<4'
+	@mkdir -p .checkov/path
+	@ln -sf ../bin/checkov $@
+
+$(OPERATORS)/node_modules: $(OPERATORS)/package-lock.json
+	npm ci --no-audit --no-fund --prefix $(OPERATORS)
+	@touch $@
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 with venv is needed: install it, or name it with PYTHON=..." >&2; exit 1; }

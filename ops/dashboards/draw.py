@@ -17,7 +17,7 @@ from ops.dashboards.board import WIDTH, Board, Panel, Shown
 MINUTES = 60.0
 _COLUMN_IN, _ROW_IN, _HEAD_IN = 0.7, 2.5, 0.4  #: inches of a column of Grafana's grid, a row of panels, the title
 _LABEL = re.compile(r"\{\{(\w+)\}\}")
-_FEW, _NARROW = 12, 6  #: lines with a legend of usual size; width of a panel
+_FEW, _LETTERS = 12, 10  #: names in a legend of usual size, and letters of it that a column holds
 
 
 def draw(board: Board, prometheus: str, period: Period) -> Figure:
@@ -78,9 +78,15 @@ def _fill(axes: Axes, panel: Panel, found: list[tuple[str, Series]], period: Per
     axes.set_ylim(0, panel.most * 1.05 if panel.most else None)
     axes.yaxis.set_major_formatter(_axis(panel))
     axes.tick_params(labelsize=7)
-    if found[0][0]:
+    _name(axes, panel, [name for name, _ in found])
+
+
+def _name(axes: Axes, panel: Panel, names: list[str]) -> None:
+    """A legend below, as wide as the panel."""
+    if names != [""]:
+        columns = max(1, panel.width * _LETTERS // (max(map(len, names)) + 6))
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "frameon": False}
-        axes.legend(fontsize=6 if len(found) <= _FEW else 4, ncols=4 if panel.width > _NARROW else 3, **below)
+        axes.legend(fontsize=6 if len(names) <= _FEW else 4, ncols=min(columns, 6), **below)
 
 
 def _stack(axes: Axes, found: list[tuple[str, Series]], period: Period, *, shares: bool) -> None:
