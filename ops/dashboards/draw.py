@@ -75,7 +75,7 @@ def _fill(axes: Axes, panel: Panel, found: list[tuple[str, Series]], period: Per
         axes.set_axis_off()
         return
     axes.set_xlim((period.begin - period.end) / 60, 0)
-    axes.set_ylim(0, panel.most * 1.05 if panel.most else None)
+    axes.set_ylim(0, 1.05 * (panel.most or axes.get_ylim()[1]))
     axes.yaxis.set_major_formatter(_axis(panel))
     axes.tick_params(labelsize=7)
     _name(axes, panel, [name for name, _ in found])

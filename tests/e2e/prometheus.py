@@ -2,15 +2,16 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import yaml
 
+from ops.dashboards.ask import Period, ask
 from services.standalone.places import free_port
 from services.standalone.stack import Stack
 
@@ -22,9 +23,11 @@ SUPERVISOR = "standalone"
 
 @contextmanager
 def prometheus(stack: Stack, folder: Path) -> Iterator[str]:
-    """Its address; it scrapes every second while the block runs."""
+    """Its address, once it has scraped every process; it goes on every second while the block runs."""
     folder.mkdir()
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(stack)))
+    configuration = _configuration(stack)
+    jobs = len(configuration["scrape_configs"])
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     address = f"127.0.0.1:{free_port()}"
     command = [
         "prometheus",
@@ -34,13 +37,13 @@ def prometheus(stack: Stack, folder: Path) -> Iterator[str]:
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            _wait(f"http://{address}/-/ready", folder / "log")
+            _wait(lambda: _has_scraped(f"http://{address}", jobs), folder / "log")
             yield f"http://{address}"
         finally:
             process.terminate()
 
 
-def _configuration(stack: Stack) -> dict[str, object]:
+def _configuration(stack: Stack) -> dict[str, Any]:
     """Scrapes give what the chart's ServiceMonitor gives: the label `component`."""
     addresses = {name: urlsplit(probe).netloc for name, probe in stack.probes.items()}
     jobs = [_job(name, address) for name, address in addresses.items()]
@@ -58,12 +61,16 @@ def _job(component: str, address: str) -> Mapping[str, object]:
     return {"job_name": component, "static_configs": [{"targets": [address], "labels": {"component": component}}]}
 
 
-def _wait(address: str, log: Path) -> None:
+def _has_scraped(address: str, jobs: int) -> bool:
+    now = time.time()
+    return len(ask(address, "up == 1", Period(now - 1, now))) == jobs
+
+
+def _wait(done: Callable[[], bool], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        try:
-            with urlopen(address, timeout=5):  # noqa: S310 - our own Prometheus
+        with suppress(URLError):  # it does not listen yet, or has nothing loaded
+            if done():
                 return
-        except URLError:
-            time.sleep(0.2)
-    raise AssertionError(f"Prometheus does not start:\n{log.read_text()[-2000:]}")
+        time.sleep(0.2)
+    raise AssertionError(f"Prometheus has not scraped everything:\n{log.read_text()[-2000:]}")
