@@ -44,13 +44,19 @@ class Feature(Protocol):
 
 
 class Framewise(Feature, Protocol):
-    """A feature that also gives its frames, for heads that pool them by themselves."""
+    """A feature of hidden layers: their frames too, for heads that pool them by themselves, and only as deep as asked."""
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""
 
     def hidden(self, windows: Sequence[Array]) -> "Iterator[tuple[int, Tensor]]":
         """Index and the same frames of each window, where they were computed, in any order; few are held at once."""
+
+    def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None) -> Array:
+        """(n, layers, values): of every layer that is left, or of these, in this order; none after them is computed."""
+
+    def exit_at(self, layer: int) -> None:
+        """Forget what comes after this layer."""
 
 
 def has_frames(feature: Feature) -> TypeGuard[Framewise]:

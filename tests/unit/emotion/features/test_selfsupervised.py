@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2Model, WavLMModel
 
-from services.emotion.features.feature import FeatureError
-from services.emotion.features.selfsupervised import SelfSupervised, _batches
+from services.emotion.features.feature import FeatureError, Layered
+from services.emotion.features.selfsupervised import SelfSupervised
 from services.emotion.features.sources import Model, pretrained
 
 Array = np.ndarray
@@ -90,7 +88,7 @@ def test_weights_in_halves_are_computed_with_in_float32(saved: Saved) -> None:
     halves = {key: value.half() for key, value in load_file(folder / "model.safetensors").items()}
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
     feature = opened(folder)
-    assert feature.network.dtype == torch.float32
+    assert feature.encoder.dtype == torch.float32
     assert feature.vectors([noise(4000)]).dtype == np.float32
 
 
@@ -105,13 +103,31 @@ def test_the_version_holds_the_checksum_of_the_files(saved: Saved) -> None:
 
 def test_a_head_can_be_trained_on_the_frames_and_the_encoder_stays_as_it_is(saved: Saved) -> None:
     feature = opened(saved("wavlm"))
-    before = {name: values.clone() for name, values in feature.network.state_dict().items()}
+    before = {name: values.clone() for name, values in feature.encoder.state_dict().items()}
     head = torch.nn.Linear(feature.values, 2)
-    for _, frames in feature.hidden([noise(4000), noise(700)]):
+    for frames in feature.encoder.frames([torch.from_numpy(noise(4000)), torch.from_numpy(noise(700))]):
         head(frames.mean(dim=(0, 1))).sum().backward()
     assert head.weight.grad is not None
-    assert all(weight.grad is None for weight in feature.network.parameters())
-    assert all(torch.equal(values, before[name]) for name, values in feature.network.state_dict().items())
+    assert all(weight.grad is None for weight in feature.encoder.parameters())
+    assert all(torch.equal(values, before[name]) for name, values in feature.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["wav2vec2", "wavlm"])
+def test_layers_that_are_asked_for_come_alone_and_in_that_order(saved: Saved, name: str) -> None:
+    feature, windows = opened(saved(name)), [noise(4000), noise(700)]
+    every = feature.vectors(windows)
+    assert np.array_equal(feature.vectors(windows, [2]), every[:, [2]])
+    assert np.array_equal(feature.vectors(windows, [3, 0]), every[:, [3, 0]])
+
+
+def test_a_feature_that_exits_gives_what_is_left_unchanged(saved: Saved) -> None:
+    feature = opened(saved("wavlm"))
+    every = feature.vectors([noise(4000)])
+    feature.exit_at(2)
+    assert isinstance(feature, Layered)
+    assert len(feature.encoder.layers) == 2
+    assert np.array_equal(feature.vectors([noise(4000)]), every[:, :3])
+    assert feature.layers == 4  # what the model has, and a bundle is checked against
 
 
 def test_weights_that_do_not_fit_the_config_are_named(saved: Saved) -> None:
@@ -177,15 +193,3 @@ def test_a_window_without_one_whole_frame_is_refused(saved: Saved) -> None:
 def test_a_device_that_is_not_there_is_named(saved: Saved) -> None:
     with pytest.raises(FeatureError, match="device 'cuda:77': torch cannot use it here; choose cpu"):
         SelfSupervised("wavlm", Model(str(saved("wavlm"))), "cuda:77")
-
-
-@given(lengths=st.lists(st.integers(1, 50), max_size=12), padded=st.booleans(), budget=st.integers(1, 120))
-def test_every_window_is_in_one_batch_and_no_batch_of_several_is_over_the_budget(
-    lengths: list[int], padded: bool, budget: int
-) -> None:
-    batches = list(_batches(lengths, padded, budget))
-    assert sorted(at for batch in batches for at in batch) == list(range(len(lengths)))
-    for batch in batches:
-        sizes = [lengths[at] for at in batch]
-        assert len(batch) == 1 or len(batch) * max(sizes) <= budget
-        assert padded or len(set(sizes)) == 1

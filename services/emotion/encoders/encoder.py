@@ -1,0 +1,123 @@
+"""An encoder made of a network of transformers': the same hidden layers of the same weights, in another order of work.
+
+Hidden layer 0 is what the first layer of the transformer reads, hidden layer k what its k-th gives. The last one of all
+is taken after the encoder's final norm, as it was trained to be (ops/adr/0140-encoders.md).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from services.emotion.encoders import readings
+from services.emotion.encoders.attention import Alone, Attention
+from services.emotion.encoders.extractor import Extractor
+from services.emotion.encoders.layer import Layer
+from services.emotion.encoders.packing import Geometry, Pack, pack, packs
+from services.emotion.encoders.positions import Positions, reach
+from services.emotion.encoders.relative import Bias
+
+#: Makes what is wanted of the hidden layers as they pass, and asks for no more of them.
+Read = Callable[[Iterator[Tensor], Pack], Tensor]
+
+RATE = 16_000
+PACK_S = 10  #: seconds of audio that go through the encoder together: enough rows for full speed, few enough for caches
+
+
+class Encoder(nn.Module):
+    """A frozen encoder. Takes over the network's weights; nothing of it may be used afterwards."""
+
+    def __init__(self, network: Any) -> None:  # noqa: ANN401 - transformers is not typed
+        super().__init__()
+        config, encoder = network.config, network.encoder
+        layers = list(encoder.layers)
+        self.values = int(config.hidden_size)
+        self.geometry = Geometry(tuple(config.conv_kernel), tuple(config.conv_stride), reach(encoder.pos_conv_embed))
+        self.extract = Extractor(network.feature_extractor.conv_layers)
+        self.project_norm, self.project = network.feature_projection.layer_norm, network.feature_projection.projection
+        self.positions = Positions(encoder.pos_conv_embed)
+        self.stable = bool(config.do_stable_layer_norm)
+        self.norm = encoder.layer_norm
+        #: Which hidden layer has the final norm; what an adapter reads has none.
+        self.normed = len(layers) if self.stable and network.adapter is None else None
+        bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
+        self.bias = bias
+        self.layers = nn.ModuleList([Layer(layer, stable=self.stable) for layer in layers])
+        self.attend: Attention = Alone(int(config.num_attention_heads), bias)
+        self.eval().requires_grad_(requires_grad=False)
+
+    @property
+    def last(self) -> int:
+        """The last hidden layer that can be read."""
+        return len(self.layers)
+
+    def exit_at(self, layer: int) -> None:
+        """Forget the layers after hidden layer `layer`."""
+        self.layers = self.layers[:layer]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        found: torch.device = self.norm.weight.device
+        return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes with."""
+        found: torch.dtype = self.norm.weight.dtype
+        return found
+
+    def means(self, windows: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
+        """(n, layers asked for, values), float32: means over each window's own frames. No later layer is computed.
+
+        A window is (samples,), normalised as the model's preprocessor says, and long enough for a frame.
+        """
+        found = torch.empty(len(windows), len(layers), self.values, device=self.device)
+        for places, _, read in self._packs(windows, lambda states, packed: readings.means(states, packed, layers)):
+            found[places] = read
+        return found
+
+    def mixed(self, windows: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+        """(frames, values) of each window, float32: the weighed sum of as many of the first hidden layers."""
+        return self._frames(windows, lambda states, _: readings.mixed(states, weights.to(self.device)))
+
+    def frames(self, windows: Sequence[Tensor]) -> list[Tensor]:
+        """(layers, frames, values) of each window: every hidden layer."""
+        found = self._frames(windows, lambda states, _: readings.kept(states, self.last + 1).transpose(0, 1))
+        return [each.transpose(0, 1) for each in found]
+
+    def states(self, samples: Tensor, packed: Pack) -> Iterator[Tensor]:
+        """(frames, values) of one hidden layer after the other; none is computed before it is asked for."""
+        frames = self.project(self.project_norm(self.extract(samples, packed)))
+        frames = frames + self.positions(frames, packed)
+        if not self.stable:
+            frames = self.norm(frames)
+        yield frames
+        for at, layer in enumerate(self.layers, 1):
+            frames = layer(frames, self.attend, packed)
+            yield self.norm(frames) if at == self.normed else frames
+
+    def _frames(self, windows: Sequence[Tensor], read: Read) -> list[Tensor]:
+        """What is read of each frame, (frames, ...), window by window."""
+        parts = [torch.split(found, _sizes(packed)) for _, packed, found in self._packs(windows, read)]
+        return [each for part in parts for each in part]
+
+    @torch.no_grad()
+    def _read(self, windows: Sequence[Tensor], packed: Pack, read: Read) -> Tensor:
+        samples = torch.zeros(packed.samples, dtype=self.dtype, device=self.device)
+        for start, window in zip(packed.starts, windows, strict=True):
+            samples[start : start + len(window)] = window
+        # cuDNN would take ten bits of float32.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return read(self.states(samples, packed), packed)
+
+    def _packs(self, windows: Sequence[Tensor], read: Read) -> Iterator[tuple[list[int], Pack, Tensor]]:
+        for places in packs([len(window) for window in windows], PACK_S * RATE):
+            some = [windows[at] for at in places]
+            packed = pack(self.geometry, [len(window) for window in some], self.device)
+            yield places, packed, self._read(some, packed, read)
+
+
+def _sizes(packed: Pack) -> list[int]:
+    return [end - start for start, end in packed.bounds]

@@ -1,0 +1,97 @@
+"""The convolutions that make frames of samples, as products of matrices over the stream of a whole pack.
+
+A kernel of k taps at stride s is ceil(k / s) products: rows of s frames side by side are a view of the stream, so that
+nothing is copied. Normalisation over channels sees one frame; normalisation over time (`feat_extract_norm` "group",
+wav2vec 2.0 base) is done window by window.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from services.emotion.encoders.packing import Pack
+from services.emotion.encoders.products import added, frozen, product
+from services.emotion.encoders.segments import segment_means
+
+
+class Extractor(nn.Module):
+    """Samples in, frames out."""
+
+    def __init__(self, layers: nn.ModuleList) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList([Convolution(layer) for layer in layers])
+
+    def forward(self, samples: Tensor, pack: Pack) -> Tensor:
+        """(samples,) of the pack's stream -> (frames, channels) of its windows."""
+        rows = samples[:, None]
+        for convolution in self.convolutions:
+            rows = convolution(rows, pack)
+        return rows[pack.rows]
+
+
+class Convolution(nn.Module):
+    """One convolution with what follows it frame by frame."""
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401 - transformers is not typed
+        super().__init__()
+        conv, norm = layer.conv, getattr(layer, "layer_norm", None)
+        self.channels, self.stride = int(conv.in_channels), int(conv.stride[0])
+        self.taps = int(conv.kernel_size[0])
+        self.side = self.taps if self.channels == 1 else self.stride  #: taps of one product: samples alone are too few
+        parts = conv.weight.split(self.side, dim=2)  # each (outputs, channels, taps)
+        self.weights = nn.ParameterList([frozen(part.transpose(1, 2).flatten(1).contiguous()) for part in parts])
+        self.bias = None if conv.bias is None else frozen(conv.bias)
+        self.norm = OverTime(norm) if isinstance(norm, nn.GroupNorm) else norm
+        self.activate = layer.activation
+
+    def forward(self, rows: Tensor, pack: Pack) -> Tensor:
+        """(rows, channels) -> (rows / stride, outputs)."""
+        found = self.products(rows)
+        return self.finished(self.norm(found, pack) if isinstance(self.norm, OverTime) else found)
+
+    def products(self, rows: Tensor) -> Tensor:
+        """(rows, channels) -> (rows / stride, outputs): the convolution alone."""
+        count = (len(rows) - self.taps) // self.stride + 1
+        first, *others = self.weights
+        found = product(self._beside(rows, 0, count, first), first, self.bias)
+        for at, weight in enumerate(others, 1):
+            found = added(found, self._beside(rows, at, count, weight), weight)
+        return found
+
+    def finished(self, found: Tensor) -> Tensor:
+        """What follows row by row."""
+        normed = self.norm(found) if isinstance(self.norm, nn.LayerNorm) else found
+        done: Tensor = self.activate(normed)
+        return done
+
+    def _beside(self, rows: Tensor, part: int, count: int, weight: Tensor) -> Tensor:
+        """(count, taps of this part x channels): a view."""
+        strides = (self.stride * self.channels, 1)
+        return rows.as_strided((count, weight.shape[1]), strides, part * self.side * self.channels)
+
+
+class OverTime(nn.Module):
+    """Each channel of each window normalised over the window's own frames: a group norm of one channel a group."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = frozen(norm.weight), frozen(norm.bias), norm.eps
+
+    def forward(self, rows: Tensor, pack: Pack) -> Tensor:
+        """(rows, channels) after the first convolution; what lies between windows is of no use before and after."""
+        if rows.is_cuda:
+            return self._by_segments(rows, pack.first)
+        for start, end in pack.spans:
+            own = rows[start:end]
+            variance, mean = torch.var_mean(own.float(), 0, correction=0)
+            own.sub_(mean).mul_((variance + self.eps).rsqrt() * self.weight).add_(self.bias)
+        return rows
+
+    def _by_segments(self, rows: Tensor, edges: Tensor) -> Tensor:
+        """The same without a word about any window, so that shapes alone decide what is run."""
+        sizes = edges.diff()
+        owner = torch.repeat_interleave(torch.arange(len(sizes), device=rows.device), sizes, output_size=len(rows))
+        centred = rows.float() - segment_means(rows, edges)[owner]
+        spread = (segment_means(centred**2, edges) + self.eps).rsqrt()[owner]
+        return (centred * spread * self.weight + self.bias).to(rows.dtype)
