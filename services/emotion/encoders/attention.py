@@ -5,6 +5,8 @@
 * `Flexible` (`flexible.py`): every window in one call of FlexAttention, bias included.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -16,47 +18,58 @@ from services.emotion.encoders.relative import Bias
 
 QUERIES = 128  #: that a bias is made for at a time
 
+#: Queries, keys and values, (frames, 3 values), and gates, (frames, heads), -> (frames, values).
+Attend = Callable[[Tensor, Tensor | None], Tensor]
+
 
 class Attention(Protocol):
     """One way."""
 
-    def __call__(self, together: Tensor, gate: Tensor | None, pack: Pack) -> Tensor:
-        """Queries, keys and values, (frames, 3 values), and gates, (frames, heads) -> (frames, values)."""
+    def over(self, pack: Pack) -> Attend:
+        """Attention of these windows' frames: made once for all layers."""
 
 
+@dataclass(frozen=True, slots=True)
 class Alone:
     """Window by window."""
 
-    def __init__(self, heads: int, bias: Bias | None) -> None:
-        self.heads, self.bias = heads, bias
+    heads: int
+    bias: Bias | None
 
-    def __call__(self, together: Tensor, gate: Tensor | None, pack: Pack) -> Tensor:
+    def over(self, pack: Pack) -> Attend:
         """See `Attention`."""
-        found = together.new_empty(len(together), together.shape[1] // 3)
-        for start, end in pack.bounds:
-            query, key, value = heads_of(together[start:end], self.heads)
-            if self.bias is None or gate is None:
-                found[start:end] = joined(functional.scaled_dot_product_attention(query, key, value))
-            else:
-                found[start:end] = joined(biased(query, key, value, self.bias, gate[start:end]))
-        return found
+
+        def attend(together: Tensor, gate: Tensor | None) -> Tensor:
+            found = together.new_empty(len(together), together.shape[1] // 3)
+            for start, end in pack.bounds:
+                query, key, value = heads_of(together[start:end], self.heads)
+                if self.bias is None or gate is None:
+                    found[start:end] = joined(functional.scaled_dot_product_attention(query, key, value))
+                else:
+                    found[start:end] = joined(biased(query, key, value, self.bias, gate[start:end]))
+            return found
+
+        return attend
 
 
+@dataclass(frozen=True, slots=True)
 class Together:
     """The whole pack at once, in half precision on a GPU."""
 
-    def __init__(self, heads: int) -> None:
-        self.heads = heads
+    heads: int
 
-    def __call__(self, together: Tensor, gate: Tensor | None, pack: Pack) -> Tensor:  # noqa: ARG002 - knows no bias
+    def over(self, pack: Pack) -> Attend:
         """See `Attention`."""
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - registers kernels that few machines have
 
-        query, key, value = together.view(len(together), 3, self.heads, -1).unbind(1)  # each (frames, heads, width)
-        found: Tensor = varlen_attn(  # type: ignore[assignment]  # a pair only where more is asked for
-            query, key, value, pack.edges, pack.edges, pack.longest, pack.longest
-        )
-        return found.flatten(1)
+        def attend(together: Tensor, _: Tensor | None) -> Tensor:
+            query, key, value = together.view(len(together), 3, self.heads, -1).unbind(1)  # (frames, heads, width)
+            found: Tensor = varlen_attn(  # type: ignore[assignment]  # a pair only where more is asked for
+                query, key, value, pack.edges, pack.edges, pack.longest, pack.longest
+            )
+            return found.flatten(1)
+
+        return attend
 
 
 def heads_of(together: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,17 +85,17 @@ def joined(heard: Tensor) -> Tensor:
 
 def biased(query: Tensor, key: Tensor, value: Tensor, bias: Bias, gate: Tensor) -> Tensor:
     """(1, heads, frames, width): attention with gate times bias added to the scores, in memory linear in the frames."""
-    far = bias.between(query.shape[2])  # (heads, 2 frames - 1)
+    frames = query.shape[2]
+    far = bias.between(frames)  # (heads, 2 frames - 1)
     parts = []
-    for start in range(0, query.shape[2], QUERIES):
-        some = slice(start, start + QUERIES)
-        mask = rows_of(far, query.shape[2], some) * gate[some].T[:, :, None]  # (heads, queries, frames)
+    for start in range(0, frames, QUERIES):
+        some = slice(start, min(start + QUERIES, frames))
+        mask = rows_of(far, frames, some) * gate[some].T[:, :, None]  # (heads, queries, frames)
         parts.append(functional.scaled_dot_product_attention(query[:, :, some], key, value, attn_mask=mask[None]))
     return torch.cat(parts, dim=2)
 
 
 def rows_of(far: Tensor, frames: int, queries: slice) -> Tensor:
     """(heads, queries, frames): the bias of each of these queries to every key, out of that by distance."""
-    last = min(queries.stop, frames)
     shifted = far.unfold(1, frames, 1)  # (heads, frames, frames), a view: row m begins at distance m - (frames - 1)
-    return shifted[:, frames - last : frames - queries.start].flip(1)
+    return shifted[:, frames - queries.stop : frames - queries.start].flip(1)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from services.emotion.encoders import readings
-from services.emotion.encoders.attention import Alone, Attention
+from services.emotion.encoders.attention import Alone, Attention, Together
 from services.emotion.encoders.extractor import Extractor
+from services.emotion.encoders.flexible import Flexible
+from services.emotion.encoders.graphs import Graphs, room
 from services.emotion.encoders.layer import Layer
 from services.emotion.encoders.packing import Geometry, Pack, pack, packs
 from services.emotion.encoders.positions import Positions, reach
@@ -22,7 +24,8 @@ from services.emotion.encoders.relative import Bias
 Read = Callable[[Iterator[Tensor], Pack], Tensor]
 
 RATE = 16_000
-PACK_S = 10  #: seconds of audio that go through the encoder together: enough rows for full speed, few enough for caches
+#: Seconds of audio that go through the encoder together: enough rows for full speed, and few enough for a CPU's caches.
+PACK_S, GPU_PACK_S = 10, 320
 
 
 class Encoder(nn.Module):
@@ -44,13 +47,21 @@ class Encoder(nn.Module):
         bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
         self.bias = bias
         self.layers = nn.ModuleList([Layer(layer, stable=self.stable) for layer in layers])
-        self.attend: Attention = Alone(int(config.num_attention_heads), bias)
+        self.attention = fitting(int(config.num_attention_heads), bias, self.norm.weight)
+        self.graphs: Graphs | None = None
         self.eval().requires_grad_(requires_grad=False)
 
     @property
     def last(self) -> int:
         """The last hidden layer that can be read."""
         return len(self.layers)
+
+    def hurry(self) -> None:
+        """Take a GPU's time to prepare for its speed: fused kernels now, and graphs for small packs as they come."""
+        steps: list[tuple[Any, str]] = [(layer, name) for layer in self.layers for name in ("read", "written")]
+        for part, name in [*steps, *((convolution, "finished") for convolution in self.extract.convolutions)]:
+            setattr(part, name, _fused(getattr(part, name)))
+        self.graphs = None if isinstance(self.attention, Alone) else Graphs(self.geometry)
 
     def exit_at(self, layer: int) -> None:
         """Forget the layers after hidden layer `layer`."""
@@ -74,8 +85,8 @@ class Encoder(nn.Module):
         A window is (samples,), normalised as the model's preprocessor says, and long enough for a frame.
         """
         found = torch.empty(len(windows), len(layers), self.values, device=self.device)
-        for places, _, read in self._packs(windows, lambda states, packed: readings.means(states, packed, layers)):
-            found[places] = read
+        for places in self._packs(windows):
+            found[places] = self._means([windows[at] for at in places], layers)
         return found
 
     def mixed(self, windows: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
@@ -94,30 +105,59 @@ class Encoder(nn.Module):
         if not self.stable:
             frames = self.norm(frames)
         yield frames
+        attend = self.attention.over(packed)
         for at, layer in enumerate(self.layers, 1):
-            frames = layer(frames, self.attend, packed)
+            frames = layer(frames, attend)
             yield self.norm(frames) if at == self.normed else frames
+
+    def _means(self, windows: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
+        lengths = [len(window) for window in windows]
+        size = None if self.graphs is None else room(self.geometry, lengths)
+        packed = pack(self.geometry, lengths, self.device, size)
+        stream = self._stream(windows, packed)
+
+        def run(samples: Tensor, laid: Pack) -> Tensor:
+            return self._read(samples, laid, lambda states, where: readings.means(states, where, layers))
+
+        if self.graphs is None or size is None:
+            return run(stream, packed)
+        return self.graphs.replay((size, tuple(layers)), stream, packed, run)
 
     def _frames(self, windows: Sequence[Tensor], read: Read) -> list[Tensor]:
         """What is read of each frame, (frames, ...), window by window."""
-        parts = [torch.split(found, _sizes(packed)) for _, packed, found in self._packs(windows, read)]
-        return [each for part in parts for each in part]
+        found: list[Tensor] = []
+        for places in self._packs(windows):
+            some = [windows[at] for at in places]
+            packed = pack(self.geometry, [len(window) for window in some], self.device)
+            whole = self._read(self._stream(some, packed), packed, read)
+            found += torch.split(whole, [end - start for start, end in packed.bounds])
+        return found
 
     @torch.no_grad()
-    def _read(self, windows: Sequence[Tensor], packed: Pack, read: Read) -> Tensor:
-        samples = torch.zeros(packed.samples, dtype=self.dtype, device=self.device)
-        for start, window in zip(packed.starts, windows, strict=True):
-            samples[start : start + len(window)] = window
+    def _read(self, samples: Tensor, packed: Pack, read: Read) -> Tensor:
         # cuDNN would take ten bits of float32.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return read(self.states(samples, packed), packed)
 
-    def _packs(self, windows: Sequence[Tensor], read: Read) -> Iterator[tuple[list[int], Pack, Tensor]]:
-        for places in packs([len(window) for window in windows], PACK_S * RATE):
-            some = [windows[at] for at in places]
-            packed = pack(self.geometry, [len(window) for window in some], self.device)
-            yield places, packed, self._read(some, packed, read)
+    def _stream(self, windows: Sequence[Tensor], packed: Pack) -> Tensor:
+        """The windows where the pack says, and nothing between them."""
+        near = windows[0].device
+        stream = torch.zeros(packed.samples, device=near, pin_memory=near != self.device)
+        for start, window in zip(packed.starts, windows, strict=True):
+            stream[start : start + len(window)] = window
+        return stream.to(self.device, non_blocking=True).to(self.dtype)
+
+    def _packs(self, windows: Sequence[Tensor]) -> Iterator[list[int]]:
+        budget = RATE * (GPU_PACK_S if self.device.type == "cuda" else PACK_S)
+        return packs([len(window) for window in windows], budget)
 
 
-def _sizes(packed: Pack) -> list[int]:
-    return [end - start for start, end in packed.bounds]
+def fitting(heads: int, bias: Bias | None, weight: Tensor) -> Attention:
+    """The fastest way of attention on the weight's device, in its precision."""
+    if not weight.is_cuda or weight.dtype == torch.float32:  # FlashAttention has no float32
+        return Alone(heads, bias)
+    return Together(heads) if bias is None else Flexible(heads, bias, compiled=True)
+
+
+def _fused(steps: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(steps, dynamic=True)

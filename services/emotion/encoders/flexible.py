@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from services.emotion.encoders.attention import heads_of, joined
+from services.emotion.encoders.attention import Attend, heads_of, joined
 from services.emotion.encoders.packing import Pack
 from services.emotion.encoders.relative import Bias
 
@@ -21,21 +21,22 @@ class Flexible:
 
     def __init__(self, heads: int, bias: Bias, *, compiled: bool) -> None:
         self.heads, self.bias = heads, bias
-        self.attend: Any = torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
+        self.kernel: Any = torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
 
-    def __call__(self, together: Tensor, gate: Tensor | None, pack: Pack) -> Tensor:
+    def over(self, pack: Pack) -> Attend:
         """See `Attention`."""
-        if gate is None:
-            raise ValueError("a bias without gates")
-        query, key, value = heads_of(together, self.heads)
-        table, far, by_head = self.bias.table, self.bias.far, gate.T.contiguous()
+        mask, table, far = blocks(pack), self.bias.table, self.bias.far
 
-        def score(found: Tensor, _: Tensor, head: Tensor, at: Tensor, other: Tensor) -> Tensor:
-            return found + by_head[head, at] * table[head, (other - at).clamp(-far, far) + far]
+        def attend(together: Tensor, gate: Tensor | None) -> Tensor:
+            query, key, value = heads_of(together, self.heads)
 
-        # A value that is no number would pass a weight of 0 into the next window; its own window has more of them.
-        found = self.attend(query, key, value.nan_to_num(), score_mod=score, block_mask=blocks(pack))
-        return joined(found)
+            def score(found: Tensor, _: Tensor, head: Tensor, at: Tensor, other: Tensor) -> Tensor:
+                return found + gate[at, head] * table[head, (other - at).clamp(-far, far) + far]  # type: ignore[index]  # WavLM has gates
+
+            # A value that is no number would pass a weight of 0 into the next window; its own window has more of them.
+            return joined(self.kernel(query, key, value.nan_to_num(), score_mod=score, block_mask=mask))
+
+        return attend
 
 
 def blocks(pack: Pack) -> BlockMask:

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from services.emotion.encoders.attention import Attention
-from services.emotion.encoders.packing import Pack
+from services.emotion.encoders.attention import Attend
 from services.emotion.encoders.products import Product
 from services.emotion.encoders.relative import Gate
 
@@ -25,9 +24,9 @@ class Layer(nn.Module):
         self.first, self.second = layer.layer_norm, layer.final_layer_norm
         self.adapter = getattr(layer, "adapter_layer", None)
 
-    def forward(self, frames: Tensor, attend: Attention, pack: Pack) -> Tensor:
+    def forward(self, frames: Tensor, attend: Attend) -> Tensor:
         """(frames, values) -> (frames, values)."""
-        return self.written(frames, attend(*self.read(frames), pack))
+        return self.written(frames, attend(*self.read(frames)))
 
     def read(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
         """Queries, keys and values, (frames, 3 values), and gates, (frames, heads)."""

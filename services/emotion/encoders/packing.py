@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ class Pack:
     samples: int  #: in the stream
     bounds: tuple[tuple[int, int], ...]  #: first frame of each window and the first after it, the rest's included
     spans: tuple[tuple[int, int], ...]  #: the same after the first convolution, in all of its frames
+    longest: int  #: frames that no window has more of
     gap: int  #: frames of nothing between two windows where the positional convolution runs
     rows: Tensor  #: (frames,) which frames of the feature extractor's are the windows' own
     owner: Tensor  #: (frames,) which window each is of
@@ -69,11 +71,6 @@ class Pack:
     def spots(self) -> Tensor:
         """(frames,) where each frame lies if `gap` frames of nothing part the windows."""
         return torch.arange(self.frames, device=self.owner.device) + self.gap * self.owner
-
-    @property
-    def longest(self) -> int:
-        """Frames of the longest window."""
-        return max(end - start for start, end in self.bounds)
 
 
 def packs(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -105,12 +102,19 @@ def pack(geometry: Geometry, lengths: Sequence[int], device: torch.device, room:
         samples=int(slots.sum()) * geometry.stride,
         bounds=tuple(pairwise(edges.tolist())),
         spans=tuple(map(tuple, spans[: len(own)].tolist())),
+        longest=int(counts.max() if room is None else counts.sum()),
         gap=geometry.reach,
-        rows=torch.from_numpy(np.concatenate(rows)).to(device),
-        owner=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)).to(device),
-        edges=torch.from_numpy(edges.astype(np.int32)).to(device),
-        first=torch.from_numpy(np.append(spans.ravel(), _first_frames(geometry, slots))).to(device),
+        rows=_on(device, np.concatenate(rows)),
+        owner=_on(device, np.repeat(np.arange(len(counts)), counts)),
+        edges=_on(device, edges.astype(np.int32)),
+        first=_on(device, np.append(spans.ravel(), _first_frames(geometry, slots))),
     )
+
+
+def _on(device: torch.device, numbers: NDArray[Any]) -> Tensor:
+    """On a GPU from memory that it reads by itself, while the processor goes on."""
+    found = torch.from_numpy(numbers)
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
 
 
 def _starts(slots: Numbers) -> Numbers:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # torch's own
+
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """(n, inputs) by (outputs, inputs) -> (n, outputs), plus the bias."""
@@ -45,4 +47,4 @@ def _joined(parts: list[Tensor]) -> nn.Parameter:
 
 def _by_onednn(rows: Tensor) -> bool:
     """MKL, which torch takes for float32 on a CPU, has half of its speed on AMD's processors."""
-    return rows.device.type == "cpu" and rows.dtype == torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch's own
+    return rows.device.type == "cpu" and rows.dtype == torch.float32 and _ONEDNN

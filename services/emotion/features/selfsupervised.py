@@ -30,6 +30,8 @@ class SelfSupervised:
         self.version = f"{VERSION} {files.sha256}"
         network = load(NETWORKS[name], files, device)
         self.encoder = Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
+        if self.encoder.device.type == "cuda":
+            self.encoder.hurry()
         self._prepare = part(Wav2Vec2FeatureExtractor, files)
         self.rate = int(self._prepare.sampling_rate)
         self.layers = self.encoder.last + 1

@@ -1,0 +1,83 @@
+"""Recorded runs of the encoder: for packs so small that a GPU would wait for the processor to launch its kernels.
+
+A CUDA graph replays kernels over the same memory, so a run is recorded for each size of stream (a rung of a ladder)
+and set of layers, when it is first asked for. What is left of the rung is a window that nobody reads.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from services.emotion.encoders.packing import Geometry, Pack, Room, pack
+
+STEP = 1.04  #: from one rung to the next: what a pack may be longer than its windows
+LARGEST_S = 64  #: seconds of audio; longer packs keep a GPU busy for longer than their launches take
+SHORTEST_S = 2.5  #: of most windows; a rung has room for as many of these
+RATE = 16_000
+WARM = 3  #: runs before the recording, in which libraries choose kernels and take memory
+
+#: The means that an encoder reads of a stream: samples and pack in, (windows, layers, values) out.
+Run = Callable[[Tensor, Pack], Tensor]
+
+
+def room(geometry: Geometry, lengths: Sequence[int]) -> Room | None:
+    """The smallest rung that holds these windows; None where none does."""
+    slots = sum(-(-length // geometry.stride) for length in lengths)
+    for rung in rungs(geometry):
+        if rung > slots:  # by one at least: what is left is a window, and must have a frame
+            found = Room(rung, int(rung * geometry.stride / (SHORTEST_S * RATE)) + 2)
+            return found if len(lengths) < found.windows else None
+    return None
+
+
+def rungs(geometry: Geometry) -> Iterator[int]:
+    """Strides of each rung's stream, from that of one short window to `LARGEST_S`."""
+    slots = int(SHORTEST_S * RATE / geometry.stride) + 1
+    while slots * geometry.stride <= LARGEST_S * RATE:
+        yield slots
+        slots = max(slots + 1, int(slots * STEP))
+
+
+class Graphs:
+    """An encoder's recorded runs, over one piece of memory: they never run at the same time."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._memory = torch.cuda.graph_pool_handle()
+        self._graphs: dict[tuple[Room, tuple[int, ...]], Graph] = {}
+        self._lock = Lock()
+
+    def replay(self, key: tuple[Room, tuple[int, ...]], stream: Tensor, packed: Pack, run: Run) -> Tensor:
+        """What `run` gives for the stream and its pack, which is in the key's room: (windows, layers, values)."""
+        with self._lock:
+            if key not in self._graphs:
+                one = pack(self._geometry, [(key[0].slots - 1) * self._geometry.stride], stream.device, key[0])
+                self._graphs[key] = Graph(torch.zeros_like(stream), one, run, self._memory)
+            return self._graphs[key].replay(stream, packed)
+
+
+class Graph:
+    """One recorded run over a stream and a pack of its own."""
+
+    def __init__(self, stream: Tensor, packed: Pack, run: Run, memory: Any) -> None:  # noqa: ANN401 - torch hides its type
+        self._stream, self._pack = stream, packed
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM):
+                run(stream, packed)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, pool=memory, capture_error_mode="thread_local"):
+            self._found = run(stream, packed)
+
+    def replay(self, stream: Tensor, packed: Pack) -> Tensor:
+        """(windows, layers, values) of this stream."""
+        self._stream.copy_(stream)
+        for name in ("rows", "owner", "edges", "first"):
+            getattr(self._pack, name).copy_(getattr(packed, name))
+        self._graph.replay()
+        return self._found[: len(packed.lengths)].clone()
