@@ -1,8 +1,8 @@
 """The convolutions that make frames of samples, as products of matrices over the stream of a whole pack.
 
-A kernel of k taps at stride s is ceil(k / s) products: rows of s frames side by side are a view of the stream, so that
-nothing is copied. Normalisation over channels sees one frame; normalisation over time (`feat_extract_norm` "group",
-wav2vec 2.0 base) is done window by window.
+A kernel of k taps at stride s is ceil(k / s) products in float32: rows of s frames side by side are a view of the
+stream. Normalisation over channels sees one frame; normalisation over time (`feat_extract_norm` "group", wav2vec 2.0
+base) is done window by window.
 """
 
 from typing import Any
@@ -38,7 +38,9 @@ class Convolution(nn.Module):
         conv, norm = layer.conv, getattr(layer, "layer_norm", None)
         self.channels, self.stride = int(conv.in_channels), int(conv.stride[0])
         self.taps = int(conv.kernel_size[0])
-        self.side = self.taps if self.channels == 1 else self.stride  #: taps of one product: samples alone are too few
+        # Taps of one product. Samples alone are too few, and in halves a sum of two products would be rounded twice.
+        whole = self.channels == 1 or conv.weight.dtype != torch.float32
+        self.side = self.taps if whole else self.stride
         parts = conv.weight.split(self.side, dim=2)  # each (outputs, channels, taps)
         self.weights = nn.ParameterList([frozen(part.transpose(1, 2).flatten(1).contiguous()) for part in parts])
         self.bias = None if conv.bias is None else frozen(conv.bias)
@@ -66,9 +68,9 @@ class Convolution(nn.Module):
         return done
 
     def _beside(self, rows: Tensor, part: int, count: int, weight: Tensor) -> Tensor:
-        """(count, taps of this part x channels): a view."""
+        """(count, taps of this part x channels): a view, or a copy where its rows overlap."""
         strides = (self.stride * self.channels, 1)
-        return rows.as_strided((count, weight.shape[1]), strides, part * self.side * self.channels)
+        return rows.as_strided((count, weight.shape[1]), strides, part * self.side * self.channels).contiguous()
 
 
 class OverTime(nn.Module):
@@ -83,9 +85,9 @@ class OverTime(nn.Module):
         if rows.is_cuda:
             return self._by_segments(rows, pack.first)
         for start, end in pack.spans:
-            own = rows[start:end]
-            variance, mean = torch.var_mean(own.float(), 0, correction=0)
-            own.sub_(mean).mul_((variance + self.eps).rsqrt() * self.weight).add_(self.bias)
+            own = rows[start:end].float()
+            variance, mean = torch.var_mean(own, 0, correction=0)
+            rows[start:end] = (own - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
         return rows
 
     def _by_segments(self, rows: Tensor, edges: Tensor) -> Tensor:
