@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy bench check chaos model fuzz
+.PHONY: help demo test test-deploy bench bench-gpu check chaos model fuzz
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -34,8 +34,11 @@ test-deploy: export UNDERTONE_REQUIRE_ALL := 1
 test-deploy: $(VENV)/test.stamp $(VENV)/helm.stamp .checkov/path/checkov $(OPERATORS)/node_modules  ## test chart, images, rules and dashboards with every tool
 	@$(BIN)/python -m pytest $(DEPLOYED) $(ARGS)
 
-bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization
+bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization encoder
 	@$(BIN)/python ops/bench $(ONLY)
+
+bench-gpu:  ## measure the encoders on a GPU; needs torch, transformers and numpy, installs nothing
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) ops/bench/gpu.py
 
 check: $(VENV)/test.stamp  ## lint, format, types, import rules
 	$(BIN)/ruff check .

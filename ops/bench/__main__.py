@@ -8,6 +8,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # `withdrawal` runs on the site
 
 import crowd
 import diarization
+import encoder
 import feed
 import heads
 import labels
@@ -25,6 +26,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "segment": segment.measure,
     "labels": labels.measure,
     "heads": heads.measure,
+    "encoder": encoder.measure,
     "live": crowd.measure,
     "latency": latency.measure,
     "restart": restart.measure,

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LINES = ROOT / ".undertone" / "bench.jsonl"
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = ("faust-streaming", "aiokafka", "onnxruntime", "numpy", "sqlalchemy", "psycopg")
+PACKAGES = ("faust-streaming", "aiokafka", "onnxruntime", "numpy", "sqlalchemy", "psycopg", "torch", "transformers")
 COLUMNS = ("measure", "value", "baseline", "ratio (min to max)", "goal", "remarks")
 
 
@@ -111,4 +111,11 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    return ", ".join([f"CPython {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)])
+    return ", ".join([f"CPython {platform.python_version()}", *filter(None, map(_version, PACKAGES))])
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:  # no measure here needs it
+        return ""

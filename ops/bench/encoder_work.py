@@ -1,0 +1,114 @@
+"""`encoder`: prints its measures as JSON."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import torch
+from peak import Peak
+from results import Measure, compared, progress
+from shapes import BASE, SHAPES, WAVLM, XLSR, network, seconds_of, theirs, windows
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from services.emotion.encoders.encoder import Encoder
+
+#: `UNDERTONE_LONG=1` takes transformers' batches as they are on a GPU.
+BATCH, LONG_BATCH = 8, 32
+ROUNDS = 3
+EXACT = 1e-4
+
+
+def measure() -> list[Measure]:
+    """Throughput of two shapes, then work and memory of two at full size without computing anything."""
+    batch = LONG_BATCH if os.environ.get("UNDERTONE_LONG") == "1" else BATCH
+    found = [each for shape in (XLSR, BASE) for each in throughput(shape, windows(batch), ROUNDS)]
+    return found + [each for shape in (XLSR, WAVLM) for each in (work(shape, windows(32)), memory(shape))]
+
+
+def throughput(shape: str, some: Sequence[Tensor], rounds: int) -> list[Measure]:
+    """Ours against transformers, padded to the longest and window by window, all layers in all of them."""
+    model, encoder = network(shape), Encoder(network(shape))
+    every = range(encoder.last + 1)
+    progress(f"encoder: {shape}, {len(some)} windows of {seconds_of(some):.0f} s")
+    apart = float((encoder.means(some, every) - theirs(model, some, 1)).abs().max())
+    if apart > EXACT:
+        raise RuntimeError(f"{shape}: the encoder's means are off by {apart:.0e}")
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: encoder.means(some, every),
+        f"padded batches of {len(some)} in arrival order": lambda: theirs(model, some, len(some)),
+        "window by window": lambda: theirs(model, some, 1),
+    }
+    rates = [{name: seconds_of(some) / _cpu_s(way) for name, way in ways.items()} for _ in range(rounds)]
+    remarks = f"float32, all layers' means, {torch.get_num_threads()} threads; off by {apart:.0e} from window by window"
+    return [
+        compared(
+            f"{shape}, against transformers' default, {name}",
+            "s of audio/CPU-s",
+            [(each["ours"], each[name]) for each in rates],
+            goal="2" if name.startswith("padded") else "stated",
+            remarks=remarks,
+        )
+        for name in ways
+        if name != "ours"
+    ]
+
+
+def work(shape: str, some: Sequence[Tensor]) -> Measure:
+    """Operations executed over those that each window needs by itself."""
+    with torch.device("meta"):
+        model = SHAPES[shape]().eval()
+        given = [torch.empty(len(each)) for each in some]
+        needed = _flops(lambda: [model(each[None]) for each in given])
+        batches = _flops(lambda: model(torch.empty(len(given), max(map(len, given)))))
+        encoder = Encoder(model)
+        executed = _flops(lambda: encoder.means(given, [encoder.last]))
+    return Measure(
+        f"{shape}, FLOPs executed / needed",
+        executed / needed,
+        "",
+        baseline=batches / needed,
+        goal="1.05",
+        remarks=f"FlopCounterMode, {len(given)} windows, {seconds_of(some):.0f} s; baseline: padded to the longest",
+    )
+
+
+def memory(shape: str) -> Measure:
+    """Bytes at the peak for the means of one layer and of all."""
+    with torch.device("meta"):
+        encoder, given = Encoder(SHAPES[shape]().eval()), [torch.empty(5 * 16_000)] * 2
+        one = _peak(lambda: encoder.means(given, [encoder.last]))
+        every = _peak(lambda: encoder.means(given, range(encoder.last + 1)))
+    return Measure(
+        f"{shape}, peak memory of all layers' means / of one's",
+        every / one,
+        "",
+        goal="flat",
+        remarks=f"{one / 1e6:,.1f} MB beside the weights for two windows of 5 s",
+    )
+
+
+def _cpu_s(way: Callable[[], object]) -> float:
+    """Of all threads: other programs on the machine count less than by the clock."""
+    began = time.process_time()
+    way()
+    return time.process_time() - began
+
+
+def _flops(way: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        way()
+    return int(counter.get_total_flops())
+
+
+def _peak(way: Callable[[], object]) -> int:
+    with Peak() as peak, torch.no_grad():
+        way()
+    return peak.most
+
+
+if __name__ == "__main__":
+    print(json.dumps([asdict(each) for each in measure()]))

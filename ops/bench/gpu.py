@@ -1,0 +1,201 @@
+"""`python ops/bench/gpu.py`: what the encoders do on a GPU, with torch, transformers, numpy and the repository alone.
+
+Checks exactness first, then times ours and transformers' in turn on the same windows. Without a GPU it says so.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # the repository need not be installed
+
+import torch
+from results import Measure, compared, keep, progress, quantile
+from shapes import RATE, WAVLM, XLSR, network, seconds_of, theirs, windows
+from torch import Tensor
+
+from services.emotion.encoders.encoder import Encoder
+
+HALF, FULL = torch.bfloat16, torch.float32
+DEVICE = "cuda"
+BATCH = 32  #: transformers' batches, in arrival order
+COUNT, ROUNDS, LONE = 512, 5, 300
+SEEN = (0, 12, 24)  #: layers that are compared
+EXACT, HALF_SHARE = 1e-4, 0.05
+CEILING_TFLOPS = 790  #: dense bfloat16 that an H200 keeps up, for the distance to the limit
+GFLOPS_A_SECOND = {24: 37.7, 12: 21.8}  #: of audio at 7.3 s, all 24 layers and 12 of them
+
+
+def main() -> None:
+    """Take every row, or say why there is none."""
+    if not torch.cuda.is_available():
+        print("bench-gpu: no GPU that torch can use; every row is left out, nothing was measured")
+        return
+    torch.backends.cuda.matmul.allow_tf32 = False
+    progress(f"bench-gpu on {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    keep(measure(DEVICE, COUNT))
+
+
+def measure(device: str, count: int) -> list[Measure]:
+    """Every row, for windows of the paper's lengths."""
+    some = windows(count)
+    for shape in (XLSR, WAVLM):
+        exact(shape, device)
+    ours = {shape: encoder(shape, device) for shape in (XLSR, WAVLM)}
+    found = [*throughput(ours[XLSR], some, device), between(ours[WAVLM], ours[XLSR], some), wavlm(ours[WAVLM], some)]
+    return [*found, *lone(ours[XLSR], device), memory(ours[XLSR], some), profiled(ours[XLSR], some)]
+
+
+def encoder(shape: str, device: str, dtype: torch.dtype = HALF) -> Encoder:
+    """Ours, ready."""
+    found = Encoder(network(shape).to(device, dtype))
+    if dtype != FULL:
+        found.hurry()
+    return found
+
+
+def exact(shape: str, device: str) -> None:
+    """Raises where means differ from transformers' own by more than they may, in float32 or in bfloat16."""
+    some = windows(24)
+    wanted = theirs(network(shape).to(device), some, 1, SEEN)
+    full = encoder(shape, device, FULL).means(some, SEEN)
+    _refuse(shape, "float32", float((full - wanted).abs().max()), EXACT)
+    half, their_half = encoder(shape, device).means(some, SEEN), theirs(network(shape).to(device, HALF), some, 1, SEEN)
+    for at, layer in enumerate(SEEN):
+        apart = float(torch.pdist(wanted[:, at]).median())
+        ours, others = (float((each - wanted)[:, at].norm(dim=1).median()) / apart for each in (half, their_half))
+        progress(f"{shape}, layer {layer}, bfloat16: {ours:.4f} of the windows' distance, transformers {others:.4f}")
+        _refuse(shape, f"bfloat16, layer {layer}", ours, max(HALF_SHARE, others))
+    singly = torch.cat([encoder(shape, device).means([each], SEEN) for each in some[:3]])  # by recorded runs
+    _refuse(shape, "recorded runs", float((singly - half[:3]).norm(dim=2).max() / apart), HALF_SHARE)
+
+
+def _refuse(shape: str, what: str, found: float, limit: float) -> None:
+    progress(f"{shape}, {what}: off by {found:.1e}, at most {limit:.1e}")
+    if not found <= limit:
+        raise RuntimeError(f"{shape}, {what}: off by {found:.1e}, more than {limit:.1e}")
+
+
+def throughput(ours: Encoder, some: Sequence[Tensor], device: str) -> list[Measure]:
+    """All layers and half of them, against transformers in the same precision and as it comes."""
+    half, full, few = network(XLSR).to(device, HALF), network(XLSR).to(device), some[: len(some) // 8]
+    last, middle = ours.last, ours.last // 2
+    alone = {
+        "ours": lambda: ours.means(some, [last]),
+        "exit": lambda: ours.means(some, [middle]),
+        "half": lambda: theirs(half, some, BATCH, [last]),
+    }
+    rounds = [{name: _rate(some, way) for name, way in alone.items()} for _ in range(ROUNDS)]
+    slow = _pairs(few, lambda: ours.means(few, [last]), lambda: theirs(full, few, BATCH, [last]))
+    rates = {name: statistics.median(each[name] for each in rounds) for name in alone}
+    return [
+        _reached(f"{XLSR}, {last} layers", rates["ours"], 12_000, last),
+        _reached(f"{XLSR}, exit at {middle}", rates["exit"], 19_000, middle),
+        _against("bfloat16 with SDPA, the same layers", [(each["ours"], each["half"]) for each in rounds], "3"),
+        _against(f"bfloat16 with SDPA, ours exits at {middle}", [(each["exit"], each["half"]) for each in rounds], "5"),
+        _against("as it comes, float32", slow, "20"),
+    ]
+
+
+def _reached(name: str, rate: float, goal: int, layers: int) -> Measure:
+    limit = CEILING_TFLOPS * 1e3 / GFLOPS_A_SECOND[layers] if layers in GFLOPS_A_SECOND else rate
+    remarks = f"{rate / limit:.0%} of {limit:,.0f}, what {CEILING_TFLOPS} TFLOP/s allow; {torch.cuda.get_device_name()}"
+    return Measure(name, rate, "x real time", goal=f"{goal:,}", remarks=remarks)
+
+
+def _against(name: str, pairs: Sequence[tuple[float, float]], goal: str, shape: str = XLSR) -> Measure:
+    remarks = f"padded batches of {BATCH} in arrival order"
+    return compared(f"{shape}, against transformers {name}", "x real time", pairs, goal=goal, remarks=remarks)
+
+
+def between(wavlm_: Encoder, xlsr: Encoder, some: Sequence[Tensor]) -> Measure:
+    """WavLM beside XLS-R, both ours."""
+    pairs = _pairs(some, lambda: wavlm_.means(some, [24]), lambda: xlsr.means(some, [24]))
+    return compared(f"{WAVLM}, against our {XLSR}", "x real time", pairs, goal="0.9", remarks="24 layers")
+
+
+def wavlm(ours: Encoder, some: Sequence[Tensor]) -> Measure:
+    """WavLM against transformers' own."""
+    half, few = network(WAVLM).to(ours.device, HALF), some[: len(some) // 4]
+    pairs = _pairs(few, lambda: ours.means(few, [24]), lambda: theirs(half, few, BATCH, [24]))
+    return _against("bfloat16", pairs, "3", WAVLM)
+
+
+def lone(ours: Encoder, device: str) -> list[Measure]:
+    """How long one window of 5 s by itself takes, from memory to memory."""
+    one, model = [windows(1)[0].new_zeros(5 * RATE).normal_()], network(XLSR).to(device)
+    mine = _times(lambda: ours.means(one, [ours.last]).cpu())
+    others = _times(lambda: theirs(model, one, 1, [ours.last]).cpu())
+    spread = {"low": min(mine), "high": max(mine)}
+    remarks = f"{LONE} times, median {statistics.median(mine):.2f} ms; 0.3 ms to read the weights and compute"
+    return [
+        Measure("one window of 5 s, p99", quantile(mine, 0.99), "ms", goal="3 ms", remarks=remarks, **spread),
+        compared(
+            "one window of 5 s, against transformers as it comes",
+            "windows/s",
+            [(1e3 / quantile(mine, 0.99), 1e3 / quantile(others, 0.99))],
+            goal="5",
+            remarks="p99 of both; float32 with SDPA there",
+        ),
+    ]
+
+
+def memory(ours: Encoder, some: Sequence[Tensor]) -> Measure:
+    """Bytes at the peak for the means of all layers over those for one's."""
+    peaks = []
+    for layers in ([ours.last], range(ours.last + 1)):
+        torch.cuda.reset_peak_memory_stats()
+        ours.means(some, layers)
+        peaks.append(torch.cuda.max_memory_allocated())
+    return Measure(
+        f"{XLSR}, peak memory of all layers' means / of one's, GPU",
+        peaks[1] / peaks[0],
+        "",
+        goal="flat",
+        remarks=f"{peaks[0] / 1e9:.2f} GB with the weights of every network of this bench",
+    )
+
+
+def profiled(ours: Encoder, some: Sequence[Tensor]) -> Measure:
+    """Where the microseconds of a window go, kernel by kernel."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as found:
+        ours.means(some, [ours.last])
+        torch.cuda.synchronize()
+    kernels = sorted(found.key_averages(), key=lambda each: -each.self_device_time_total)
+    total = sum(each.self_device_time_total for each in kernels)
+    most = ", ".join(f"{each.key[:60]} {each.self_device_time_total / len(some):.0f}" for each in kernels[:10])
+    return Measure(f"{XLSR}, GPU time a window", total / len(some), "us", goal="575 us", remarks=most.replace("|", "/"))
+
+
+def _pairs(
+    some: Sequence[Tensor], ours: Callable[[], object], others: Callable[[], object]
+) -> list[tuple[float, float]]:
+    return [(_rate(some, ours), _rate(some, others)) for _ in range(ROUNDS)]
+
+
+def _rate(some: Sequence[Tensor], way: Callable[[], object]) -> float:
+    """Seconds of audio in a second, after a first time that counts for nothing."""
+    way()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    way()
+    torch.cuda.synchronize()
+    return seconds_of(some) / (time.perf_counter() - began)
+
+
+def _times(way: Callable[[], Any]) -> list[float]:
+    """Milliseconds of each of many times."""
+    found = []
+    for at in range(LONE + 20):
+        began = time.perf_counter()
+        way()
+        if at >= 20:
+            found.append((time.perf_counter() - began) * 1e3)
+    return found
+
+
+if __name__ == "__main__":
+    main()

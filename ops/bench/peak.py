@@ -1,0 +1,45 @@
+"""Bytes that tensors hold at most, counted operation by operation: also where nothing is computed (device meta)."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Peak(TorchDispatchMode):
+    """Counts what is made while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(  # torch's own signature
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Run the operation and count what came out of it."""
+        found = func(*args, **(kwargs or {}))
+        for each in tree_leaves(found):
+            if isinstance(each, Tensor):
+                self._count(each)
+        return found
+
+    def _count(self, made: Tensor) -> None:
+        storage = made.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()  # noqa: SLF001 - views share it and nothing else tells
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
