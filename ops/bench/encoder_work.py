@@ -80,8 +80,7 @@ def memory(shape: str) -> Measure:
     """Bytes at the peak for the means of one layer and of all."""
     with torch.device("meta"):
         encoder, given = Encoder(SHAPES[shape]().eval()), [torch.empty(5 * 16_000)] * 2
-        one = _peak(lambda: encoder.means(given, [encoder.last]))
-        every = _peak(lambda: encoder.means(given, range(encoder.last + 1)))
+        one, every = (_peak(encoder, given, layers) for layers in ([encoder.last], range(encoder.last + 1)))
     return Measure(
         f"{shape}, peak memory of all layers' means / of one's",
         every / one,
@@ -104,9 +103,9 @@ def _flops(way: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def _peak(way: Callable[[], object]) -> int:
-    with Peak() as peak, torch.no_grad():
-        way()
+def _peak(encoder: Encoder, given: Sequence[Tensor], layers: Sequence[int]) -> int:
+    with Peak(encoder.parameters()) as peak, torch.no_grad():
+        encoder.means(given, layers)
     return peak.most
 
 

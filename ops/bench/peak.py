@@ -1,7 +1,7 @@
 """Bytes that tensors hold at most, counted operation by operation: also where nothing is computed (device meta)."""
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -9,12 +9,12 @@ from torch.utils._pytree import tree_leaves
 
 
 class Peak(TorchDispatchMode):
-    """Counts what is made while it is entered."""
+    """Counts what is made while it is entered, and no view of the weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Iterable[Tensor]) -> None:
         super().__init__()
         self.now = self.most = 0
-        self._known: set[int] = set()
+        self._known = {each.untyped_storage()._cdata for each in weights}  # noqa: SLF001 - as below
 
     def __torch_dispatch__(  # torch's own signature
         self,

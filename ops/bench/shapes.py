@@ -36,7 +36,7 @@ def network(shape: str) -> Any:  # noqa: ANN401 - transformers is not typed
 def windows(count: int, seed: int = SEED) -> list[Tensor]:
     """Normalised windows of 2.5 to 20 s, 7.3 s on average: tones with a pitch, a tilt and a rhythm of their own."""
     random = np.random.default_rng(seed)
-    seconds = np.minimum(SHORTEST_S + random.exponential(MEAN_S - SHORTEST_S + 0.1, count), LONGEST_S)
+    seconds = np.minimum(SHORTEST_S + random.exponential(MEAN_S - SHORTEST_S + 0.15, count), LONGEST_S)
     return [_window(int(each * RATE), random) for each in seconds]
 
 

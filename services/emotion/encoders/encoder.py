@@ -14,10 +14,11 @@ from services.emotion.encoders import readings
 from services.emotion.encoders.attention import Alone, Attention, Together
 from services.emotion.encoders.extractor import Extractor
 from services.emotion.encoders.flexible import Flexible
-from services.emotion.encoders.graphs import Graphs, room
+from services.emotion.encoders.graphs import Graphs, room, rungs
 from services.emotion.encoders.layer import Layer
 from services.emotion.encoders.packing import Geometry, Pack, pack, packs
 from services.emotion.encoders.positions import Positions, reach
+from services.emotion.encoders.products import Product
 from services.emotion.encoders.relative import Bias
 
 #: Makes what is wanted of the hidden layers as they pass, and asks for no more of them.
@@ -38,16 +39,16 @@ class Encoder(nn.Module):
         self.values = int(config.hidden_size)
         self.geometry = Geometry(tuple(config.conv_kernel), tuple(config.conv_stride), reach(encoder.pos_conv_embed))
         self.extract = Extractor(network.feature_extractor.conv_layers)
-        self.project_norm, self.project = network.feature_projection.layer_norm, network.feature_projection.projection
+        self.project_norm = network.feature_projection.layer_norm
+        self.project = Product(network.feature_projection.projection)
         self.positions = Positions(encoder.pos_conv_embed)
         self.stable = bool(config.do_stable_layer_norm)
         self.norm = encoder.layer_norm
         #: Which hidden layer has the final norm; what an adapter reads has none.
         self.normed = len(layers) if self.stable and network.adapter is None else None
-        bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
-        self.bias = bias
+        self.bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
         self.layers = nn.ModuleList([Layer(layer, stable=self.stable) for layer in layers])
-        self.attention = fitting(int(config.num_attention_heads), bias, self.norm.weight)
+        self.attention = fitting(int(config.num_attention_heads), self.bias, self.norm.weight)
         self.graphs: Graphs | None = None
         self.eval().requires_grad_(requires_grad=False)
 
@@ -62,6 +63,11 @@ class Encoder(nn.Module):
         for part, name in [*steps, *((convolution, "finished") for convolution in self.extract.convolutions)]:
             setattr(part, name, _fused(getattr(part, name)))
         self.graphs = None if isinstance(self.attention, Alone) else Graphs(self.geometry)
+
+    def warm(self, layers: Sequence[int]) -> None:
+        """Record all runs for these layers now, so that no window waits for it."""
+        for slots in rungs(self.geometry) if self.graphs is not None else ():
+            self.means([torch.zeros((slots - 1) * self.geometry.stride)], layers)
 
     def exit_at(self, layer: int) -> None:
         """Forget the layers after hidden layer `layer`."""
@@ -85,8 +91,8 @@ class Encoder(nn.Module):
         A window is (samples,), normalised as the model's preprocessor says, and long enough for a frame.
         """
         found = torch.empty(len(windows), len(layers), self.values, device=self.device)
-        for places in self._packs(windows):
-            found[places] = self._means([windows[at] for at in places], layers)
+        for some in self._packs(windows):
+            found[some] = self._means(windows[some], layers)
         return found
 
     def mixed(self, windows: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
@@ -126,10 +132,9 @@ class Encoder(nn.Module):
     def _frames(self, windows: Sequence[Tensor], read: Read) -> list[Tensor]:
         """What is read of each frame, (frames, ...), window by window."""
         found: list[Tensor] = []
-        for places in self._packs(windows):
-            some = [windows[at] for at in places]
-            packed = pack(self.geometry, [len(window) for window in some], self.device)
-            whole = self._read(self._stream(some, packed), packed, read)
+        for some in self._packs(windows):
+            packed = pack(self.geometry, [len(window) for window in windows[some]], self.device)
+            whole = self._read(self._stream(windows[some], packed), packed, read)
             found += torch.split(whole, [end - start for start, end in packed.bounds])
         return found
 
@@ -147,7 +152,7 @@ class Encoder(nn.Module):
             stream[start : start + len(window)] = window
         return stream.to(self.device, non_blocking=True).to(self.dtype)
 
-    def _packs(self, windows: Sequence[Tensor]) -> Iterator[list[int]]:
+    def _packs(self, windows: Sequence[Tensor]) -> Iterator[slice]:
         budget = RATE * (GPU_PACK_S if self.device.type == "cuda" else PACK_S)
         return packs([len(window) for window in windows], budget)
 

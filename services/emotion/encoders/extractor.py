@@ -85,9 +85,10 @@ class OverTime(nn.Module):
         if rows.is_cuda:
             return self._by_segments(rows, pack.first)
         for start, end in pack.spans:
-            own = rows[start:end].float()
-            variance, mean = torch.var_mean(own, 0, correction=0)
-            rows[start:end] = (own - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+            own = rows[start:end]
+            exact = own.float()  # in float32 the same memory
+            variance, mean = torch.var_mean(exact, 0, correction=0)
+            own.copy_(exact.sub_(mean).mul_((variance + self.eps).rsqrt() * self.weight).add_(self.bias))
         return rows
 
     def _by_segments(self, rows: Tensor, edges: Tensor) -> Tensor:

@@ -73,18 +73,16 @@ class Pack:
         return torch.arange(self.frames, device=self.owner.device) + self.gap * self.owner
 
 
-def packs(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices in the order given, as many together as the budget of samples allows, and one at least."""
-    batch: list[int] = []
-    total = 0
+def packs(lengths: Sequence[int], budget: int) -> Iterator[slice]:
+    """Windows in the order given, as many together as the budget of samples allows, and one at least."""
+    first = total = 0
     for at, length in enumerate(lengths):
-        if batch and total + length > budget:
-            yield batch
-            batch, total = [], 0
-        batch.append(at)
+        if at > first and total + length > budget:
+            yield slice(first, at)
+            first, total = at, 0
         total += length
-    if batch:
-        yield batch
+    if lengths:
+        yield slice(first, len(lengths))
 
 
 def pack(geometry: Geometry, lengths: Sequence[int], device: torch.device, room: Room | None = None) -> Pack:

@@ -58,6 +58,9 @@ class Framewise(Feature, Protocol):
     def exit_at(self, layer: int) -> None:
         """Forget what comes after this layer."""
 
+    def warm(self, layers: Sequence[int] | None = None) -> None:
+        """Do what would keep the first windows waiting."""
+
 
 def has_frames(feature: Feature) -> TypeGuard[Framewise]:
     """Whether a feature gives its frames too."""

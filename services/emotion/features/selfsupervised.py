@@ -41,15 +41,21 @@ class SelfSupervised:
         """Forget the network's layers after hidden layer `layer`, and give none of them from now on."""
         self.encoder.exit_at(layer)
 
+    def warm(self, layers: Sequence[int] | None = None) -> None:
+        """Do now what a GPU would do when vectors of these layers are first asked for."""
+        self.encoder.warm(self._wanted(layers))
+
     def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None) -> Array:
         """(n, layers, values): means over each window's own frames, of all layers or in the order asked for."""
-        wanted = range(self.encoder.last + 1) if layers is None else layers
-        found: Array = self.encoder.means(self._prepared(windows), wanted).cpu().numpy()
+        found: Array = self.encoder.means(self._prepared(windows), self._wanted(layers)).cpu().numpy()
         return found
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""
         return [frames.float().cpu().numpy() for frames in self.encoder.frames(self._prepared(windows))]
+
+    def _wanted(self, layers: Sequence[int] | None) -> Sequence[int]:
+        return range(self.encoder.last + 1) if layers is None else layers
 
     def _prepared(self, windows: Sequence[Array]) -> list[Tensor]:
         for window in windows:
