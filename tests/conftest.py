@@ -17,6 +17,7 @@ from services.standalone.postgres import create_database
 from services.standalone.postgres import postgres as running_postgres
 from streams.store.migrate import migrate
 
+os.environ["TRITON_INTERPRET"] = "1"  # before anything imports it: kernels of a GPU are run by its interpreter
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT.parent / "shared" / "data"
 settings.register_profile("untimed", deadline=None)  # no test times anything

@@ -12,17 +12,22 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))  # the repository need not be installed
 
+import numpy as np
 import torch
 from results import Measure, compared, keep, progress, quantile
 from shapes import RATE, WAVLM, XLSR, network, seconds_of, theirs, windows
 from torch import Tensor
 
 from services.emotion.encoders.encoder import Encoder
+from services.emotion.encoders.graphs import Graphs
+from services.emotion.heads import Heads, fast, fast_decisions
+from services.emotion.heads_on_device import on
 
 HALF, FULL = torch.bfloat16, torch.float32
 DEVICE = "cuda"
 BATCH = 32  #: transformers' batches, in arrival order
 COUNT, ROUNDS, LONE = 512, 5, 300
+SUPPORT, VALUES, HEARD, SEED = 8_000, 1_024, 256, 4  #: of the heads
 SEEN = (0, 12, 24)  #: layers that are compared
 EXACT, HALF_SHARE = 1e-4, 0.05
 CEILING_TFLOPS = 790  #: dense bfloat16 that an H200 keeps up, for the distance to the limit
@@ -46,23 +51,23 @@ def measure(device: str, count: int) -> list[Measure]:
     ours = {shape: encoder(shape, device) for shape in (XLSR, WAVLM)}
     found += [*throughput(ours[XLSR], some, device), between(ours[WAVLM], ours[XLSR], some), wavlm(ours[WAVLM], some)]
     found += [*labels(XLSR, device, some), *labels(WAVLM, device, some)]
-    return [*found, *lone(ours[XLSR], device), memory(ours[XLSR], some), profiled(ours[XLSR], some)]
+    alone = profiled(ours[XLSR], some)
+    return [*found, *lone(ours[XLSR], device), memory(ours[XLSR], some), alone, six_heads(device, alone.value)]
 
 
 def encoder(shape: str, device: str, dtype: torch.dtype = HALF) -> Encoder:
     """Ours, ready."""
-    found = Encoder(network(shape).to(device, dtype))
-    if dtype != FULL:
-        found.hurry()
-    return found
+    return Encoder(network(shape).to(device, dtype))
 
 
 def exact(shape: str, device: str) -> list[Measure]:
     """How far means are from transformers' own. Raises in float32, and where a recorded run is not what it recorded."""
+    torch.backends.cudnn.allow_tf32 = False  # transformers' own convolutions would have ten bits
     some = windows(24)
     wanted = theirs(network(shape).to(device), some, 1, SEEN)
     full = encoder(shape, device, FULL).means(some, SEEN)
     _refuse(shape, "float32", float((full - wanted).abs().max()), EXACT)
+    torch.backends.cudnn.allow_tf32 = True
     ours = encoder(shape, device)
     half, others = ours.means(some, SEEN), theirs(network(shape).to(device, HALF), some, 1, SEEN)
     apart = torch.stack([torch.pdist(wanted[:, at]).median() for at in range(len(SEEN))])  # (layers,)
@@ -164,6 +169,8 @@ def memory(ours: Encoder, some: Sequence[Tensor]) -> Measure:
     """Bytes at the peak for the means of all layers over those for one's."""
     peaks = []
     for layers in ([ours.last], range(ours.last + 1)):
+        ours.graphs = Graphs(ours.geometry)  # what is recorded is kept, and was counted before
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         ours.means(some, layers)
         peaks.append(torch.cuda.max_memory_allocated())
@@ -185,6 +192,24 @@ def profiled(ours: Encoder, some: Sequence[Tensor]) -> Measure:
     total = sum(each.self_device_time_total for each in kernels)
     most = ", ".join(f"{each.key[:60]} {each.self_device_time_total / len(some):.0f}" for each in kernels[:10])
     return Measure(f"{XLSR}, GPU time a window", total / len(some), "us", goal="575 us", remarks=most.replace("|", "/"))
+
+
+def six_heads(device: str, encoder_us: float) -> Measure:
+    """What a window costs beside the encoder: 12 machines that share 8,000 support vectors, from memory to memory."""
+    random = np.random.default_rng(SEED)
+    classes = {f"{at}": ("no", "yes") for at in range(6)}
+    mean, scale, dual = np.zeros(VALUES), np.ones(VALUES), random.normal(size=(SUPPORT, 12))
+    heads = Heads(
+        classes, mean, scale, random.normal(size=(SUPPORT, VALUES)).astype(np.float32), dual, np.zeros(12), 1 / VALUES
+    )
+    made, points = fast(heads, on(device)), random.normal(size=(HEARD, VALUES)).astype(np.float32)
+    product = on(device)(made)
+    spent = statistics.median(_times(lambda: product(points))) * 1e3 / HEARD
+    whole = statistics.median(_times(lambda: fast_decisions(made, points))) * 1e3 / HEARD
+    remarks = (
+        f"{spent:.2f} us a window in batches of {HEARD}, transfers included; {whole:.2f} us with the processor's part"
+    )
+    return Measure("six SVM heads, share of the encoder's time", spent / encoder_us, "", goal="0.01", remarks=remarks)
 
 
 def _pairs(

@@ -3,7 +3,7 @@
 Where networks judge they are in `networks.safetensors`, and the arrays are what a window's distance is told by.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 from services.emotion.abstention import Reference
 from services.emotion.features.feature import Feature, FeatureError, has_frames
 from services.emotion.features.registry import open_feature
-from services.emotion.heads import FAR, Fast, Heads, fast
+from services.emotion.heads import FAR, Fast, Heads, Product, fast
 from services.emotion.manifest import MANIFEST, NETWORKS, WEIGHTS, BundleError, Kind, Manifest, Networked, load_manifest
 from services.emotion.publish import content, publish
 
@@ -112,12 +112,23 @@ def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
     arrays = _arrays(folder / WEIGHTS, weights, manifest, feature.values)
     judges: Fast | Networks
     if manifest.networks is None:
-        judges = fast(_heads(arrays, manifest))
+        judges = fast(_heads(arrays, manifest), _elsewhere(device))
+        if has_frames(feature):
+            feature.exit_at(manifest.feature.layer)
     else:
         kind, path = manifest.networks.kind, folder / NETWORKS
         judges = _networks(path, networks, arrays, kind=kind, manifest=manifest, feature=feature, device=device)
     reference = Reference(arrays["reference"].astype(np.float32), arrays["groups"], manifest.distance.limit)
     return Bundle(manifest, feature, judges, reference, sha256(text + weights + networks).hexdigest())
+
+
+def _elsewhere(device: str) -> "Callable[[Fast], Product] | None":
+    """Where machines score that is no processor."""
+    if device == "cpu":
+        return None
+    from services.emotion.heads_on_device import on  # noqa: PLC0415 - needs torch
+
+    return on(device)
 
 
 def _feature(path: Path, manifest: Manifest, device: str) -> Feature:

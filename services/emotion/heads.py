@@ -1,6 +1,6 @@
 """One-vs-rest RBF machines of every head, packed: one kernel matrix against the union of their support vectors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
@@ -82,14 +82,21 @@ class Fast:
     support: NDArray[np.float32] = field(repr=False)  #: (values, support vectors), times 2 gamma
     dual: NDArray[np.float32] = field(repr=False)  #: (support vectors, columns), times exp(-gamma |support|^2)
     margin: float  #: `MARGIN`, or four times what float32 is wrong by where that is more
+    product: "Product | None" = None  #: what scores in float32, where numpy does not
 
 
-def fast(heads: Heads) -> Fast:
-    """Make a bundle's heads ready for `fast_decisions`."""
+#: (n, values), standardised, -> (n, columns), decision values from float32.
+Product = Callable[[NDArray[np.float32]], Array]
+
+
+def fast(heads: Heads, elsewhere: Callable[[Fast], Product] | None = None) -> Fast:
+    """Make a bundle's heads ready for `fast_decisions`, on a processor or elsewhere."""
     lengths = np.einsum("ij,ij->i", heads.support, heads.support, dtype=np.float64)  # (support vectors,)
     dual = heads.dual * np.exp(-heads.gamma * lengths)[:, None]
     support = heads.support.T * np.float32(2 * heads.gamma)
     made = Fast(heads, np.ascontiguousarray(support), np.ascontiguousarray(dual, dtype=np.float32), MARGIN)
+    if elsewhere is not None:
+        made = replace(made, product=elsewhere(made))
     some = heads.support[:: max(1, len(heads.support) // PROBED)]
     wrong = np.abs(_roughly(made, some) - _exactly(heads, some))
     # Two values may be wrong by as much each, in opposite ways; and other windows by more than these.
@@ -118,6 +125,8 @@ def scored(made: Fast, vectors: NDArray[np.floating]) -> dict[str, Array]:
 
 def _roughly(made: Fast, points: NDArray[np.float32]) -> Array:
     """(n, columns) from float32. What float32 cannot hold comes out as no number, and is scored again."""
+    if made.product is not None:
+        return made.product(points)
     with np.errstate(over="ignore", invalid="ignore"):
         kernel = points @ made.support  # (n, support vectors)
         np.exp(kernel, out=kernel)

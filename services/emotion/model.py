@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.emotion.abstention import out_of_domain, placed, unfit
 from services.emotion.bundle import Bundle
 from services.emotion.calibration import probabilities, said
-from services.emotion.features.feature import Framewise
+from services.emotion.features.feature import Feature, Framewise, has_frames
 from services.emotion.heads import Fast, scored
 from streams.domain.records import Heads, Outcome
 from streams.domain.unlabelled import Unlabelled
@@ -106,12 +106,17 @@ def _heard(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]
     """Of each window at the feature's rate."""
     judges, feature, layer = bundle.judges, bundle.feature, bundle.manifest.feature.layer
     if isinstance(judges, Fast):
-        rows = _finite(feature.vectors(windows)[:, layer])
+        rows = _finite(_vectors(feature, windows, layer))
         return [row if isinstance(row, Unlabelled) else Heard(row) for row in rows]
     from services.emotion.networks import listen  # noqa: PLC0415 - needs torch, which bundles of machines do without
 
     listened = listen(judges, cast("Framewise", feature), layer, windows)
     return [Heard(*each) if np.isfinite(each[0]).all() else Unlabelled.NOT_FINITE for each in listened]
+
+
+def _vectors(feature: Feature, windows: Sequence[Array], layer: int) -> Array:
+    """(n, values) of one hidden layer; no later one is computed."""
+    return feature.vectors(windows, [layer])[:, 0] if has_frames(feature) else feature.vectors(windows)[:, layer]
 
 
 def _resampled(windows: Sequence[Array], rate: int, to: int) -> Sequence[Array]:

@@ -3,6 +3,8 @@
 import numpy as np
 
 from services.emotion.bundle import Bundle, load_bundle
+from services.emotion.features.feature import has_frames
+from services.emotion.heads import Fast
 from services.emotion.manifest import BundleError
 from services.emotion.model import judge
 from services.inference.settings import InferenceSettings
@@ -25,6 +27,8 @@ def open_bundle(settings: InferenceSettings) -> Bundle:
 
 def warm_up(bundle: Bundle) -> None:
     """Judge one window that is voiced enough to run every step, so that the first caller does not pay for it."""
+    if isinstance(bundle.judges, Fast) and has_frames(bundle.feature):
+        bundle.feature.warm([bundle.manifest.feature.layer])
     rate = bundle.manifest.rate
     phase = np.arange(3 * rate, dtype=np.float32) * np.float32(2 * np.pi * 140 / rate)
     judge(bundle, [(0.1 * np.sin(phase) + 0.05 * np.sin(2 * phase)).astype(np.float32)])

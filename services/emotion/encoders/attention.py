@@ -1,8 +1,7 @@
-"""Attention of each window's frames to each other, and to no others: without padding, in three ways for one result.
+"""Attention of each window's frames to each other, and to no others: without padding, in two ways for one result.
 
 * `Alone`: window by window, on any device and in any precision. WavLM's bias is made for a few queries at a time.
-* `Together`: every window of the pack in one call of FlashAttention, which knows no bias.
-* `Flexible` (`flexible.py`): every window in one call of FlexAttention, bias included.
+* `Together`: every window of the pack in one launch on a GPU, in half precision.
 """
 
 from collections.abc import Callable
@@ -52,24 +51,18 @@ class Alone:
         return attend
 
 
-@dataclass(frozen=True, slots=True)
 class Together:
     """The whole pack at once, in half precision on a GPU."""
 
-    heads: int
+    def __init__(self, heads: int, bias: Bias | None) -> None:
+        from services.emotion.encoders.kernels import attention  # noqa: PLC0415 - Triton is not to be had everywhere
+
+        self.heads, self._kernel = heads, attention.attention
+        self._biases = None if bias is None else attention.bias_tiles(bias.table)
 
     def over(self, pack: Pack) -> Attend:
         """See `Attention`."""
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - registers kernels that few machines have
-
-        def attend(together: Tensor, _: Tensor | None) -> Tensor:
-            query, key, value = together.view(len(together), 3, self.heads, -1).unbind(1)  # (frames, heads, width)
-            found: Tensor = varlen_attn(  # type: ignore[assignment]  # a pair only where more is asked for
-                query, key, value, pack.edges, pack.edges, pack.longest, pack.longest
-            )
-            return found.flatten(1)
-
-        return attend
+        return lambda together, gate: self._kernel(together, pack, self.heads, self._biases, gate)
 
 
 def heads_of(together: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from services.emotion.encoders import readings
 from services.emotion.encoders.attention import Alone, Attention, Together
 from services.emotion.encoders.extractor import Extractor
-from services.emotion.encoders.flexible import Flexible
-from services.emotion.encoders.graphs import Graphs, room, rungs
-from services.emotion.encoders.layer import Layer
+from services.emotion.encoders.graphs import Graphs, largest, room, rungs
+from services.emotion.encoders.kernels import kernels_for
+from services.emotion.encoders.layer import Layer, summed
 from services.emotion.encoders.packing import Geometry, Pack, pack, packs
 from services.emotion.encoders.positions import Positions, reach
 from services.emotion.encoders.products import Product
@@ -25,8 +25,7 @@ from services.emotion.encoders.relative import Bias
 Read = Callable[[Iterator[Tensor], Pack], Tensor]
 
 RATE = 16_000
-#: Seconds of audio that go through the encoder together: enough rows for full speed, and few enough for a CPU's caches.
-PACK_S, GPU_PACK_S = 10, 320
+PACK_S = 10  #: of audio that go through a CPU together: enough rows for full speed, and few enough for its caches
 
 
 class Encoder(nn.Module):
@@ -35,34 +34,30 @@ class Encoder(nn.Module):
     def __init__(self, network: Any) -> None:  # noqa: ANN401 - transformers is not typed
         super().__init__()
         config, encoder = network.config, network.encoder
-        layers = list(encoder.layers)
+        layers, kernels = list(encoder.layers), kernels_for(network)
+        self.kernels = kernels
         self.values = int(config.hidden_size)
         self.geometry = Geometry(tuple(config.conv_kernel), tuple(config.conv_stride), reach(encoder.pos_conv_embed))
-        self.extract = Extractor(network.feature_extractor.conv_layers)
+        self.extract = Extractor(network.feature_extractor.conv_layers, kernels)
         self.project_norm = network.feature_projection.layer_norm
         self.project = Product(network.feature_projection.projection)
-        self.positions = Positions(encoder.pos_conv_embed)
+        self.positions = Positions(encoder.pos_conv_embed, kernels)
         self.stable = bool(config.do_stable_layer_norm)
         self.norm = encoder.layer_norm
         #: Which hidden layer has the final norm; what an adapter reads has none.
         self.normed = len(layers) if self.stable and network.adapter is None else None
         self.bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
-        self.layers = nn.ModuleList([Layer(layer, stable=self.stable) for layer in layers])
-        self.attention = fitting(int(config.num_attention_heads), self.bias, self.norm.weight)
-        self.graphs: Graphs | None = None
+        self.layers = nn.ModuleList([Layer(layer, stable=self.stable, kernels=kernels) for layer in layers])
+        heads = int(config.num_attention_heads)
+        self.attention: Attention = Alone(heads, self.bias) if kernels is None else Together(heads, self.bias)
+        self.graphs = None if kernels is None else Graphs(self.geometry)
+        self.aside = torch.cuda.Stream() if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]  # torch's own
         self.eval().requires_grad_(requires_grad=False)
 
     @property
     def last(self) -> int:
         """The last hidden layer that can be read."""
         return len(self.layers)
-
-    def hurry(self) -> None:
-        """Take a GPU's time to prepare for its speed: fused kernels now, and graphs for small packs as they come."""
-        steps: list[tuple[Any, str]] = [(layer, name) for layer in self.layers for name in ("read", "written")]
-        for part, name in [*steps, *((convolution, "finished") for convolution in self.extract.convolutions)]:
-            setattr(part, name, _fused(getattr(part, name)))
-        self.graphs = None if isinstance(self.attention, Alone) else Graphs(self.geometry)
 
     def warm(self, layers: Sequence[int]) -> None:
         """Record all runs for these layers now, so that no window waits for it."""
@@ -97,24 +92,43 @@ class Encoder(nn.Module):
 
     def mixed(self, windows: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
         """(frames, values) of each window, float32: the weighed sum of as many of the first hidden layers."""
-        return self._frames(windows, lambda states, _: readings.mixed(states, weights.to(self.device)))
+        return [
+            frames
+            for some in self._packs(windows)
+            for frames in self._frames(windows[some], lambda states, _: readings.mixed(states, weights.to(self.device)))
+        ]
 
-    def frames(self, windows: Sequence[Tensor]) -> list[Tensor]:
-        """(layers, frames, values) of each window: every hidden layer."""
-        found = self._frames(windows, lambda states, _: readings.kept(states, self.last + 1).transpose(0, 1))
-        return [each.transpose(0, 1) for each in found]
+    def hidden(self, windows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """(layers, frames, values), float32, of one window after the other: all hidden layers, one pack at a time."""
+        for some in self._packs(windows):
+            for frames in self._frames(windows[some], lambda states, _: readings.kept(states, self.last + 1)):
+                yield frames.float()
 
     def states(self, samples: Tensor, packed: Pack) -> Iterator[Tensor]:
         """(frames, values) of one hidden layer after the other; none is computed before it is asked for."""
         frames = self.project(self.project_norm(self.extract(samples, packed)))
-        frames = frames + self.positions(frames, packed)
-        if not self.stable:
-            frames = self.norm(frames)
+        norms = self._norms()
+        frames, rows = self._next(frames, self.positions(frames, packed), next(norms))
         yield frames
         attend = self.attention.over(packed)
-        for at, layer in enumerate(self.layers, 1):
-            frames = layer(frames, attend)
-            yield self.norm(frames) if at == self.normed else frames
+        for at, (layer, norm) in enumerate(zip(self.layers, norms, strict=True), 1):
+            frames, more = layer(frames, rows, attend)
+            frames, rows = self._next(frames, more, norm)
+            yield rows if at == self.normed else frames
+
+    def _norms(self) -> Iterator[Any]:
+        """What the frames are normed by before the first layer and after each: for the next, where norms come first."""
+        if self.stable:
+            yield from (layer.first for layer in self.layers)
+            yield self.norm
+        else:
+            yield self.norm
+            yield from (layer.second for layer in self.layers)
+
+    def _next(self, frames: Tensor, more: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+        """The next frames, and what the next layer reads of them."""
+        total, normed = summed(frames, more, norm, self.kernels)
+        return (total if self.stable else normed), normed
 
     def _means(self, windows: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
         lengths = [len(window) for window in windows]
@@ -129,14 +143,11 @@ class Encoder(nn.Module):
             return run(stream, packed)
         return self.graphs.replay((size, tuple(layers)), stream, packed, run)
 
-    def _frames(self, windows: Sequence[Tensor], read: Read) -> list[Tensor]:
-        """What is read of each frame, (frames, ...), window by window."""
-        found: list[Tensor] = []
-        for some in self._packs(windows):
-            packed = pack(self.geometry, [len(window) for window in windows[some]], self.device)
-            whole = self._read(self._stream(windows[some], packed), packed, read)
-            found += torch.split(whole, [end - start for start, end in packed.bounds])
-        return found
+    def _frames(self, windows: Sequence[Tensor], read: Read) -> Sequence[Tensor]:
+        """What is read of the frames of one pack, (..., frames, values), window by window."""
+        packed = pack(self.geometry, [len(window) for window in windows], self.device)
+        whole = self._read(self._stream(windows, packed), packed, read)
+        return torch.split(whole, [end - start for start, end in packed.bounds], dim=-2)
 
     @torch.no_grad()
     def _read(self, samples: Tensor, packed: Pack, read: Read) -> Tensor:
@@ -147,22 +158,24 @@ class Encoder(nn.Module):
     def _stream(self, windows: Sequence[Tensor], packed: Pack) -> Tensor:
         """The windows where the pack says, and nothing between them."""
         near = windows[0].device
-        stream = torch.zeros(packed.samples, device=near, pin_memory=near != self.device)
-        for start, window in zip(packed.starts, windows, strict=True):
+        stream = torch.empty(packed.samples, dtype=self.dtype, device=near, pin_memory=near != self.device)
+        for start, end, window in zip(packed.starts, [*packed.starts[1:], packed.samples], windows, strict=True):
             stream[start : start + len(window)] = window
-        return stream.to(self.device, non_blocking=True).to(self.dtype)
+            stream[start + len(window) : end] = 0
+        return stream if self.aside is None else self._sent(stream, self.aside)
+
+    def _sent(self, stream: Tensor, aside: torch.cuda.Stream) -> Tensor:
+        """On the GPU, which may still be busy with the pack before."""
+        with torch.cuda.stream(aside):
+            sent = stream.to(self.device, non_blocking=True)
+        now = torch.cuda.current_stream()
+        now.wait_stream(aside)
+        sent.record_stream(now)
+        return sent
 
     def _packs(self, windows: Sequence[Tensor]) -> Iterator[slice]:
-        budget = RATE * (GPU_PACK_S if self.device.type == "cuda" else PACK_S)
-        return packs([len(window) for window in windows], budget)
-
-
-def fitting(heads: int, bias: Bias | None, weight: Tensor) -> Attention:
-    """The fastest way of attention on the weight's device, in its precision."""
-    if not weight.is_cuda or weight.dtype == torch.float32:  # FlashAttention has no float32
-        return Alone(heads, bias)
-    return Together(heads) if bias is None else Flexible(heads, bias, compiled=True)
-
-
-def _fused(steps: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(steps, dynamic=True)
+        lengths = [len(window) for window in windows]
+        if self.graphs is None:
+            return packs(lengths, RATE * PACK_S)
+        stride, most = self.geometry.stride, largest(self.geometry)
+        return packs([-(-length // stride) * stride for length in lengths], (most.slots - 1) * stride, most.windows - 1)

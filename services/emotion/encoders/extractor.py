@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from services.emotion.encoders.kernels import Kernels
 from services.emotion.encoders.packing import Pack
 from services.emotion.encoders.products import added, frozen, product
 from services.emotion.encoders.segments import segment_means
@@ -18,9 +20,9 @@ from services.emotion.encoders.segments import segment_means
 class Extractor(nn.Module):
     """Samples in, frames out."""
 
-    def __init__(self, layers: nn.ModuleList) -> None:
+    def __init__(self, layers: nn.ModuleList, kernels: Kernels | None) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList([Convolution(layer) for layer in layers])
+        self.convolutions = nn.ModuleList([Convolution(layer, kernels) for layer in layers])
 
     def forward(self, samples: Tensor, pack: Pack) -> Tensor:
         """(samples,) of the pack's stream -> (frames, channels) of its windows."""
@@ -33,24 +35,36 @@ class Extractor(nn.Module):
 class Convolution(nn.Module):
     """One convolution with what follows it frame by frame."""
 
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401 - transformers is not typed
+    def __init__(self, layer: Any, kernels: Kernels | None) -> None:  # noqa: ANN401 - transformers is not typed
         super().__init__()
         conv, norm = layer.conv, getattr(layer, "layer_norm", None)
         self.channels, self.stride = int(conv.in_channels), int(conv.stride[0])
         self.taps = int(conv.kernel_size[0])
         # Taps of one product. Samples alone are too few, and in halves a sum of two products would be rounded twice.
-        whole = self.channels == 1 or conv.weight.dtype != torch.float32
+        whole = kernels is not None or self.channels == 1 or conv.weight.dtype != torch.float32
         self.side = self.taps if whole else self.stride
         parts = conv.weight.split(self.side, dim=2)  # each (outputs, channels, taps)
         self.weights = nn.ParameterList([frozen(part.transpose(1, 2).flatten(1).contiguous()) for part in parts])
         self.bias = None if conv.bias is None else frozen(conv.bias)
         self.norm = OverTime(norm) if isinstance(norm, nn.GroupNorm) else norm
         self.activate = layer.activation
+        self.kernels = kernels
 
     def forward(self, rows: Tensor, pack: Pack) -> Tensor:
         """(rows, channels) -> (rows / stride, outputs)."""
+        if self.kernels is not None and isinstance(self.norm, nn.LayerNorm):
+            return self._by_kernels(self.kernels, self.norm, rows)
         found = self.products(rows)
         return self.finished(self.norm(found, pack) if isinstance(self.norm, OverTime) else found)
+
+    def _by_kernels(self, kernels: Kernels, norm: nn.LayerNorm, rows: Tensor) -> Tensor:
+        (weight,) = self.weights
+        if self.channels == 1:
+            return kernels.first(rows[:, 0], weight.T.contiguous(), self.bias, norm, self.stride)
+        # cuDNN needs no copy of rows that overlap: to it frames are the width of an image, and channels its last axis.
+        image = weight.view(len(weight), 1, self.taps, -1).permute(0, 3, 1, 2)
+        found = functional.conv2d(rows.T[None, :, None], image, stride=(1, self.stride))[0, :, 0].T
+        return kernels.finished(found, self.bias, norm)
 
     def products(self, rows: Tensor) -> Tensor:
         """(rows, channels) -> (rows / stride, outputs): the convolution alone."""

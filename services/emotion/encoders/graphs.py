@@ -1,10 +1,11 @@
-"""Recorded runs of the encoder: for packs so small that a GPU would wait for the processor to launch its kernels.
+"""Recorded runs of the encoder, as launching its kernels one by one takes a processor longer than they run.
 
 A CUDA graph replays kernels over the same memory, so a run is recorded for each size of stream (a rung of a ladder)
 and set of layers, when it is first asked for. What is left of the rung is a window that nobody reads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from threading import Lock
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from services.emotion.encoders.packing import Geometry, Pack, Room, pack
 
 STEP = 1.04  #: from one rung to the next: what a pack may be longer than its windows
-LARGEST_S = 64  #: seconds of audio; longer packs keep a GPU busy for longer than their launches take
+LARGEST_S = 320  #: seconds of audio in a pack: enough for full speed
 SHORTEST_S = 2.5  #: of most windows; a rung has room for as many of these
 RATE = 16_000
 WARM = 3  #: runs before the recording, in which libraries choose kernels and take memory
@@ -26,11 +27,21 @@ Run = Callable[[Tensor, Pack], Tensor]
 def room(geometry: Geometry, lengths: Sequence[int]) -> Room | None:
     """The smallest rung that holds these windows; None where none does."""
     slots = sum(-(-length // geometry.stride) for length in lengths)
-    for rung in rungs(geometry):
-        if rung > slots:  # by one at least: what is left is a window, and must have a frame
-            found = Room(rung, int(rung * geometry.stride / (SHORTEST_S * RATE)) + 2)
-            return found if len(lengths) < found.windows else None
+    for found in (_room(geometry, rung) for rung in rungs(geometry)):
+        # By one at least: what is left is a window, and must have a frame.
+        if found.slots > slots and found.windows > len(lengths):
+            return found
     return None
+
+
+def _room(geometry: Geometry, slots: int) -> Room:
+    return Room(slots, int(slots * geometry.stride / (SHORTEST_S * RATE)) + 2)
+
+
+def largest(geometry: Geometry) -> Room:
+    """The last rung."""
+    *_, slots = rungs(geometry)
+    return _room(geometry, slots)
 
 
 def rungs(geometry: Geometry) -> Iterator[int]:
@@ -77,7 +88,8 @@ class Graph:
     def replay(self, stream: Tensor, packed: Pack) -> Tensor:
         """(windows, layers, values) of this stream."""
         self._stream.copy_(stream)
-        for name in ("rows", "owner", "edges", "first"):
-            getattr(self._pack, name).copy_(getattr(packed, name))
+        for field in fields(packed):
+            if isinstance(mine := getattr(self._pack, field.name), Tensor):
+                mine.copy_(getattr(packed, field.name))
         self._graph.replay()
         return self._found[: len(packed.lengths)].clone()

@@ -17,6 +17,9 @@ from torch import Tensor
 
 Numbers = NDArray[np.int64]
 
+#: Frames of one window that a program of a GPU takes together: queries of the attention, and rows of the positions.
+TILE, BLOCK = 64, 8
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -55,12 +58,14 @@ class Pack:
     samples: int  #: in the stream
     bounds: tuple[tuple[int, int], ...]  #: first frame of each window and the first after it, the rest's included
     spans: tuple[tuple[int, int], ...]  #: the same after the first convolution, in all of its frames
-    longest: int  #: frames that no window has more of
     gap: int  #: frames of nothing between two windows where the positional convolution runs
     rows: Tensor  #: (frames,) which frames of the feature extractor's are the windows' own
     owner: Tensor  #: (frames,) which window each is of
     edges: Tensor  #: (windows + 1,) int32, where windows begin and end among the frames
     first: Tensor  #: (2 windows + 1,) where windows, and what lies between them, begin after the first convolution
+    tiles: Tensor  #: (n, 2) int32, window and first of its frames of each stretch of `TILE` frames
+    blocks: Tensor  #: (n, 2) int32, the same of `BLOCK` frames
+    places: Tensor  #: (frames,) where each frame is if every window begins with a block
 
     @property
     def frames(self) -> int:
@@ -73,11 +78,11 @@ class Pack:
         return torch.arange(self.frames, device=self.owner.device) + self.gap * self.owner
 
 
-def packs(lengths: Sequence[int], budget: int) -> Iterator[slice]:
-    """Windows in the order given, as many together as the budget of samples allows, and one at least."""
+def packs(lengths: Sequence[int], budget: int, most: int | None = None) -> Iterator[slice]:
+    """Windows in the order given: as many together as the budget of samples and `most` allow, and one at least."""
     first = total = 0
     for at, length in enumerate(lengths):
-        if at > first and total + length > budget:
+        if at > first and (total + length > budget or at - first == most):
             yield slice(first, at)
             first, total = at, 0
         total += length
@@ -94,18 +99,22 @@ def pack(geometry: Geometry, lengths: Sequence[int], device: torch.device, room:
         slots, counts, rows = _in_room(geometry, room, slots, counts, rows)
     spans = _spans(geometry, slots, own)
     edges = np.append(0, counts.cumsum())
+    owner = np.repeat(np.arange(len(counts)), counts)
+    before = _starts(-(-counts // BLOCK) * BLOCK)  # frames of the blocks of earlier windows
     return Pack(
         lengths=tuple(lengths),
         starts=tuple((_starts(slots)[: len(own)] * geometry.stride).tolist()),
         samples=int(slots.sum()) * geometry.stride,
         bounds=tuple(pairwise(edges.tolist())),
         spans=tuple(map(tuple, spans[: len(own)].tolist())),
-        longest=int(counts.max() if room is None else counts.sum()),
         gap=geometry.reach,
         rows=_on(device, np.concatenate(rows)),
-        owner=_on(device, np.repeat(np.arange(len(counts)), counts)),
+        owner=_on(device, owner),
         edges=_on(device, edges.astype(np.int32)),
         first=_on(device, np.append(spans.ravel(), _first_frames(geometry, slots))),
+        tiles=_on(device, _stretches(counts, TILE)),
+        blocks=_on(device, _stretches(counts, BLOCK)),
+        places=_on(device, np.arange(len(owner)) + (before - edges[:-1])[owner]),
     )
 
 
@@ -113,6 +122,16 @@ def _on(device: torch.device, numbers: NDArray[Any]) -> Tensor:
     """On a GPU from memory that it reads by itself, while the processor goes on."""
     found = torch.from_numpy(numbers)
     return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
+
+
+def _stretches(counts: Numbers, size: int) -> NDArray[np.int32]:
+    """(n, 2): window and first frame of each stretch; as many for all windows of so many frames, some empty."""
+    each = -(-counts // size)
+    window = np.repeat(np.arange(len(counts)), each)
+    frame = (np.arange(len(window)) - _starts(each)[window]) * size
+    found = np.full((int(counts.sum()) // size + len(counts), 2), (0, counts.sum()))
+    found[: len(window)] = np.stack([window, frame], axis=1)
+    return found.astype(np.int32)
 
 
 def _starts(slots: Numbers) -> Numbers:

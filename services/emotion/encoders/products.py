@@ -35,6 +35,10 @@ class Product(nn.Module):
         """(n, inputs) -> (n, all outputs)."""
         return product(rows, self.weight, self.bias)
 
+    def activated(self, rows: Tensor) -> Tensor:
+        """GELU of it, in one step of a GPU: by tanh, which is off by less than what rounding in between costs."""
+        return torch._addmm_activation(self.bias, rows, self.weight.T, use_gelu=True)  # noqa: SLF001 - no other name
+
 
 def frozen(values: Tensor) -> nn.Parameter:
     """Weights that are never trained."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.emotion.encoders.kernels import Kernels
 from services.emotion.encoders.products import frozen
 
 
@@ -33,9 +34,9 @@ class Bias(nn.Module):
 class Gate(nn.Module):
     """How much of the bias a query takes, head by head."""
 
-    def __init__(self, attention: Any) -> None:  # noqa: ANN401 - transformers is not typed
+    def __init__(self, attention: Any, kernels: Kernels | None) -> None:  # noqa: ANN401 - transformers is not typed
         super().__init__()
-        linear = attention.gru_rel_pos_linear
+        self.kernels, linear = kernels, attention.gru_rel_pos_linear
         # What is summed four by four after the product may as well be summed before it.
         self.weight = frozen(linear.weight.view(2, 4, -1).sum(1))
         self.bias = frozen(linear.bias.view(2, 4).sum(1))
@@ -43,6 +44,8 @@ class Gate(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(frames, values) as the attention reads them -> (frames, heads)."""
+        if self.kernels is not None:
+            return self.kernels.gates(rows, self.weight, self.bias, self.scale)
         each = rows.view(len(rows), len(self.scale), -1)  # (frames, heads, width)
         one, other = functional.linear(each, self.weight, self.bias).sigmoid().unbind(2)
         return one * (other * self.scale - 1) + 2

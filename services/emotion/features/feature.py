@@ -44,7 +44,7 @@ class Feature(Protocol):
 
 
 class Framewise(Feature, Protocol):
-    """A feature of hidden layers: their frames too, for heads that pool them by themselves, and only as deep as asked."""
+    """A feature of hidden layers: their frames too, for heads that pool them by themselves, and as deep as asked."""
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""

@@ -5,7 +5,7 @@ those alone that are asked for, and then no later layer is computed. The encoder
 CPU and in bfloat16 on a GPU. Windows lie one after the other, without padding, and see nothing of each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -30,8 +30,6 @@ class SelfSupervised:
         self.version = f"{VERSION} {files.sha256}"
         network = load(NETWORKS[name], files, device)
         self.encoder = Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
-        if self.encoder.device.type == "cuda":
-            self.encoder.hurry()
         self._prepare = part(Wav2Vec2FeatureExtractor, files)
         self.rate = int(self._prepare.sampling_rate)
         self.layers = self.encoder.last + 1
@@ -52,7 +50,11 @@ class SelfSupervised:
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""
-        return [frames.float().cpu().numpy() for frames in self.encoder.frames(self._prepared(windows))]
+        return [frames.cpu().numpy() for _, frames in self.hidden(windows)]
+
+    def hidden(self, windows: Sequence[Array]) -> Iterator[tuple[int, Tensor]]:
+        """Index and the same frames of each window, on the encoder's device."""
+        yield from enumerate(self.encoder.hidden(self._prepared(windows)))
 
     def _wanted(self, layers: Sequence[int] | None) -> Sequence[int]:
         return range(self.encoder.last + 1) if layers is None else layers

@@ -30,7 +30,7 @@ def test_every_layer_is_transformers_own_for_windows_of_any_lengths_at_once(
     windows = voices(LENGTHS)
     wanted = own(network(name, norm, stable), windows)
     encoder = Encoder(network(name, norm, stable))
-    frames, means = encoder.frames(windows), encoder.means(windows, range(5))
+    frames, means = list(encoder.hidden(windows)), encoder.means(windows, range(5))
     for at, theirs in enumerate(wanted):
         torch.testing.assert_close(frames[at], theirs, atol=1e-4, rtol=0)
         torch.testing.assert_close(means[at], theirs.mean(dim=1), atol=1e-4, rtol=0)
@@ -109,22 +109,3 @@ def test_as_many_hidden_layers_are_held_for_the_means_of_all_as_for_those_of_one
         most.append(max(held))
         held.clear()
     assert most == [2, 2, 2]
-
-
-def test_steps_that_are_fused_are_traced_whole_and_once_for_all_layers(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    traced = []
-
-    def backend(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
-        traced.append(graph)
-        return graph
-
-    fused = lambda steps: torch.compile(steps, dynamic=True, fullgraph=True, backend=backend)  # noqa: E731 - one line
-    monkeypatch.setattr(module, "_fused", fused)
-    encoder, windows = Encoder(network("wavlm")), voices([8_000, 24_079])
-    plain = encoder.means(windows, range(5))
-    encoder.hurry()
-    for some in (windows, windows[:1]):
-        torch.testing.assert_close(encoder.means(some, range(5)), plain[: len(some)], atol=1e-5, rtol=0)
-    assert len(traced) == 3  # what a layer reads, what it writes, and a convolution's norm

@@ -1,3 +1,4 @@
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +10,8 @@ from unit.emotion.encoders.conftest import KINDS, Network, voices
 
 from services.emotion.encoders import readings
 from services.emotion.encoders.encoder import Encoder
-from services.emotion.encoders.flexible import Flexible
-from services.emotion.encoders.graphs import LARGEST_S, RATE, STEP, room, rungs
-from services.emotion.encoders.packing import Geometry, Room, pack, packs
+from services.emotion.encoders.graphs import LARGEST_S, RATE, STEP, largest, room, rungs
+from services.emotion.encoders.packing import BLOCK, Geometry, Room, _stretches, pack, packs
 from services.emotion.encoders.segments import segment_means
 
 PUBLISHED = Geometry((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 64)
@@ -52,9 +52,10 @@ def test_packs_in_a_room_have_its_shapes_whatever_the_windows(lengths: list[int]
     size = room(PUBLISHED, lengths)
     assert size is not None
     found, other = pack(PUBLISHED, lengths, CPU, size), pack(PUBLISHED, [(size.slots - 1) * 320], CPU, size)
-    for name in ("rows", "owner", "edges", "first"):
-        assert getattr(found, name).shape == getattr(other, name).shape
-    assert (found.samples, found.frames, found.longest) == (other.samples, other.frames, other.longest)
+    for field in fields(found):
+        if isinstance(mine := getattr(found, field.name), torch.Tensor):
+            assert mine.shape == getattr(other, field.name).shape
+    assert (found.samples, found.frames) == (other.samples, other.frames)
     assert found.bounds[: len(lengths)] == pack(PUBLISHED, lengths, CPU).bounds
     assert found.edges.diff().sum() == found.frames
     assert found.edges.diff().min() >= 0
@@ -68,8 +69,32 @@ def test_a_rung_is_at_most_a_twenty_fifth_longer_than_the_last() -> None:
 
 
 def test_there_is_no_room_for_more_than_the_largest_rung_or_more_windows_than_it_has_place_for() -> None:
-    assert room(PUBLISHED, [320_000] * 4) is None
-    assert room(PUBLISHED, [400] * 10) is None
+    assert room(PUBLISHED, [320_000] * 16) is None
+    assert room(PUBLISHED, [400] * largest(PUBLISHED).windows) is None
+
+
+def test_many_short_windows_have_the_room_of_a_longer_stream() -> None:
+    found = room(PUBLISHED, [400] * 10)
+    assert found is not None
+    assert found.windows > 10
+
+
+@given(counts=st.lists(st.integers(0, 300), min_size=1, max_size=6), size=st.sampled_from([8, 64]))
+def test_stretches_hold_every_frame_of_every_window_once_and_the_rest_are_empty(counts: list[int], size: int) -> None:
+    found = _stretches(np.array(counts), size)
+    held = [
+        (window, start + at) for window, start in found.tolist() for at in range(size) if start + at < counts[window]
+    ]
+    assert held == [(window, frame) for window, count in enumerate(counts) for frame in range(count)]
+
+
+@given(lengths=st.lists(st.integers(400, 40_000), min_size=1, max_size=4))
+def test_every_frame_has_a_place_of_its_own_in_its_windows_blocks(lengths: list[int]) -> None:
+    found = pack(PUBLISHED, lengths, CPU)
+    blocks = found.blocks[found.places // BLOCK]
+    assert torch.equal(blocks[:, 0].long(), found.owner)
+    within = torch.arange(found.frames) - found.edges[found.owner]
+    assert torch.equal(blocks[:, 1] + found.places % BLOCK, within)
 
 
 @pytest.mark.parametrize(("name", "norm", "stable"), KINDS)
@@ -81,28 +106,6 @@ def test_a_pack_in_a_room_gives_what_it_gives_without(network: Network, name: st
     stream = encoder._stream(windows, packed)
     found = readings.means(encoder.states(stream, packed), packed, range(5))
     torch.testing.assert_close(found, encoder.means(windows, range(5)), atol=1e-5, rtol=0)
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("bad", [0.0, torch.nan])
-def test_the_whole_packs_attention_with_bias_is_that_of_its_windows(network: Network, bad: float) -> None:
-    encoder, windows = Encoder(network("wavlm")), voices([8_000, 24_079, 40_000])
-    windows[1][100] += bad
-    wanted = encoder.means(windows, range(5))
-    assert encoder.bias is not None
-    encoder.attention = Flexible(2, encoder.bias, compiled=False)
-    torch.testing.assert_close(encoder.means(windows, range(5)), wanted, atol=1e-5, rtol=0, equal_nan=True)
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_the_whole_packs_attention_has_place_for_windows_of_nothing(network: Network) -> None:
-    encoder, windows = Encoder(network("wavlm")), voices([40_000])
-    wanted = encoder.means(windows, range(5))
-    assert encoder.bias is not None
-    encoder.attention = Flexible(2, encoder.bias, compiled=False)
-    packed = pack(encoder.geometry, [40_000], CPU, Room(slots=140, windows=5))
-    found = readings.means(encoder.states(encoder._stream(windows, packed), packed), packed, range(5))
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("windows", [2, 5])

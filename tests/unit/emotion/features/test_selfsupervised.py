@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2Model, WavLMModel
 
-from services.emotion.features.feature import FeatureError, Layered
+from services.emotion.features.feature import FeatureError, has_frames
 from services.emotion.features.selfsupervised import SelfSupervised
 from services.emotion.features.sources import Model, pretrained
 
@@ -105,7 +105,7 @@ def test_a_head_can_be_trained_on_the_frames_and_the_encoder_stays_as_it_is(save
     feature = opened(saved("wavlm"))
     before = {name: values.clone() for name, values in feature.encoder.state_dict().items()}
     head = torch.nn.Linear(feature.values, 2)
-    for frames in feature.encoder.frames([torch.from_numpy(noise(4000)), torch.from_numpy(noise(700))]):
+    for frames in feature.encoder.hidden([torch.from_numpy(noise(4000)), torch.from_numpy(noise(700))]):
         head(frames.mean(dim=(0, 1))).sum().backward()
     assert head.weight.grad is not None
     assert all(weight.grad is None for weight in feature.encoder.parameters())
@@ -124,7 +124,7 @@ def test_a_feature_that_exits_gives_what_is_left_unchanged(saved: Saved) -> None
     feature = opened(saved("wavlm"))
     every = feature.vectors([noise(4000)])
     feature.exit_at(2)
-    assert isinstance(feature, Layered)
+    assert has_frames(feature)
     assert len(feature.encoder.layers) == 2
     assert np.array_equal(feature.vectors([noise(4000)]), every[:, :3])
     assert feature.layers == 4  # what the model has, and a bundle is checked against
