@@ -87,9 +87,7 @@ def hear(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]:
         range(len(windows)), lambda places: [unfit(windows[at], known.rate, known.limits, known.band) for at in places]
     )
     fit = [at for at, reason in reasons.items() if reason is None]
-    heard = _apart(
-        fit, lambda places: _heard(bundle, _resampled([windows[at] for at in places], known.rate, bundle.feature.rate))
-    )
+    heard = _apart(fit, lambda places: _heard(bundle, [windows[at] for at in places]))
     found = {at: reason for at, reason in reasons.items() if reason is not None} | heard
     return [found[at] for at in range(len(windows))]
 
@@ -103,20 +101,23 @@ def names(bundle: Bundle, judged: Judgements, at: int) -> tuple[dict[str, str], 
 
 
 def _heard(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]:
-    """Of each window at the feature's rate."""
-    judges, feature, layer = bundle.judges, bundle.feature, bundle.manifest.feature.layer
+    """Of each window at the bundle's rate."""
+    judges, feature, known = bundle.judges, bundle.feature, bundle.manifest
     if isinstance(judges, Fast):
-        rows = _finite(_vectors(feature, windows, layer))
+        rows = _finite(_vectors(feature, windows, known.rate, known.feature.layer))
         return [row if isinstance(row, Unlabelled) else Heard(row) for row in rows]
     from services.emotion.networks import listen  # noqa: PLC0415 - needs torch, which bundles of machines do without
 
-    listened = listen(judges, cast("Framewise", feature), layer, windows)
+    resampled = _resampled(windows, known.rate, feature.rate)
+    listened = listen(judges, cast("Framewise", feature), known.feature.layer, resampled)
     return [Heard(*each) if np.isfinite(each[0]).all() else Unlabelled.NOT_FINITE for each in listened]
 
 
-def _vectors(feature: Feature, windows: Sequence[Array], layer: int) -> Array:
-    """(n, values) of one hidden layer; no later one is computed."""
-    return feature.vectors(windows, [layer])[:, 0] if has_frames(feature) else feature.vectors(windows)[:, layer]
+def _vectors(feature: Feature, windows: Sequence[Array], rate: int, layer: int) -> Array:
+    """(n, values) of one hidden layer of windows at this rate; no later layer is computed."""
+    if has_frames(feature) and feature.rate % rate == 0:
+        return feature.vectors(windows, [layer], rate)[:, 0]
+    return feature.vectors(_resampled(windows, rate, feature.rate))[:, layer]
 
 
 def _resampled(windows: Sequence[Array], rate: int, to: int) -> Sequence[Array]:

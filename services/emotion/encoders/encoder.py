@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from services.emotion.encoders import readings
 from services.emotion.encoders.attention import Alone, Attention, Together
+from services.emotion.encoders.audio import Audio, Ready
 from services.emotion.encoders.extractor import Extractor
 from services.emotion.encoders.graphs import Graphs, largest, room, rungs
 from services.emotion.encoders.kernels import kernels_for
@@ -55,6 +56,11 @@ class Encoder(nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     @property
+    def ready(self) -> Ready:
+        """How windows come that are at its rate and normalised."""
+        return Ready(self.dtype)
+
+    @property
     def last(self) -> int:
         """The last hidden layer that can be read."""
         return len(self.layers)
@@ -80,29 +86,31 @@ class Encoder(nn.Module):
         found: torch.dtype = self.norm.weight.dtype
         return found
 
-    def means(self, windows: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
+    def means(self, windows: Sequence[Tensor], layers: Sequence[int], audio: Audio | None = None) -> Tensor:
         """(n, layers asked for, values), float32: means over each window's own frames. No later layer is computed.
 
-        A window is (samples,), normalised as the model's preprocessor says, and long enough for a frame.
+        A window is (samples,), long enough for a frame, and comes as `audio` says; `Ready` unless it does.
         """
+        audio = audio or self.ready
         found = torch.empty(len(windows), len(layers), self.values, device=self.device)
-        for some in self._packs(windows):
-            found[some] = self._means(windows[some], layers)
+        for some in self._packs(windows, audio):
+            found[some] = self._means(windows[some], layers, audio)
         return found
 
-    def mixed(self, windows: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+    def mixed(self, windows: Sequence[Tensor], weights: Tensor, audio: Audio | None = None) -> list[Tensor]:
         """(frames, values) of each window, float32: the weighed sum of as many of the first hidden layers."""
-        return [
-            frames
-            for some in self._packs(windows)
-            for frames in self._frames(windows[some], lambda states, _: readings.mixed(states, weights.to(self.device)))
-        ]
+        return list(self._each(windows, lambda states, _: readings.mixed(states, weights.to(self.device)), audio))
 
-    def hidden(self, windows: Sequence[Tensor]) -> Iterator[Tensor]:
+    def hidden(self, windows: Sequence[Tensor], audio: Audio | None = None) -> Iterator[Tensor]:
         """(layers, frames, values), float32, of one window after the other: all hidden layers, one pack at a time."""
-        for some in self._packs(windows):
-            for frames in self._frames(windows[some], lambda states, _: readings.kept(states, self.last + 1)):
-                yield frames.float()
+        every = self._each(windows, lambda states, _: readings.kept(states, self.last + 1), audio)
+        return (frames.float() for frames in every)
+
+    def _each(self, windows: Sequence[Tensor], read: Read, audio: Audio | None) -> Iterator[Tensor]:
+        """What is read of the frames of one window after the other."""
+        audio = audio or self.ready
+        for some in self._packs(windows, audio):
+            yield from self._frames(windows[some], read, audio)
 
     def states(self, samples: Tensor, packed: Pack) -> Iterator[Tensor]:
         """(frames, values) of one hidden layer after the other; none is computed before it is asked for."""
@@ -130,11 +138,11 @@ class Encoder(nn.Module):
         total, normed = summed(frames, more, norm, self.kernels)
         return (total if self.stable else normed), normed
 
-    def _means(self, windows: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
-        lengths = [len(window) for window in windows]
+    def _means(self, windows: Sequence[Tensor], layers: Sequence[int], audio: Audio) -> Tensor:
+        lengths = [audio.factor * len(window) for window in windows]
         size = None if self.graphs is None else room(self.geometry, lengths)
         packed = pack(self.geometry, lengths, self.device, size)
-        stream = self._stream(windows, packed)
+        stream = self._stream(windows, packed, audio)
 
         def run(samples: Tensor, laid: Pack) -> Tensor:
             return self._read(samples, laid, lambda states, where: readings.means(states, where, layers))
@@ -143,10 +151,10 @@ class Encoder(nn.Module):
             return run(stream, packed)
         return self.graphs.replay((size, tuple(layers)), stream, packed, run)
 
-    def _frames(self, windows: Sequence[Tensor], read: Read) -> Sequence[Tensor]:
+    def _frames(self, windows: Sequence[Tensor], read: Read, audio: Audio) -> Sequence[Tensor]:
         """What is read of the frames of one pack, (..., frames, values), window by window."""
-        packed = pack(self.geometry, [len(window) for window in windows], self.device)
-        whole = self._read(self._stream(windows, packed), packed, read)
+        packed = pack(self.geometry, [audio.factor * len(window) for window in windows], self.device)
+        whole = self._read(self._stream(windows, packed, audio), packed, read)
         return torch.split(whole, [end - start for start, end in packed.bounds], dim=-2)
 
     @torch.no_grad()
@@ -155,26 +163,22 @@ class Encoder(nn.Module):
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return read(self.states(samples, packed), packed)
 
-    def _stream(self, windows: Sequence[Tensor], packed: Pack) -> Tensor:
-        """The windows where the pack says, and nothing between them."""
-        near = windows[0].device
-        stream = torch.empty(packed.samples, dtype=self.dtype, device=near, pin_memory=near != self.device)
-        for start, end, window in zip(packed.starts, [*packed.starts[1:], packed.samples], windows, strict=True):
-            stream[start : start + len(window)] = window
-            stream[start + len(window) : end] = 0
-        return stream if self.aside is None else self._sent(stream, self.aside)
+    def _stream(self, windows: Sequence[Tensor], packed: Pack, audio: Audio) -> Tensor:
+        return audio.stream(windows, packed, self.geometry.stride, self._send).to(self.dtype)
 
-    def _sent(self, stream: Tensor, aside: torch.cuda.Stream) -> Tensor:
-        """On the GPU, which may still be busy with the pack before."""
-        with torch.cuda.stream(aside):
+    def _send(self, stream: Tensor) -> Tensor:
+        """To the encoder's device, which may still be busy with the pack before if it is a GPU."""
+        if self.aside is None:
+            return stream.to(self.device)
+        with torch.cuda.stream(self.aside):
             sent = stream.to(self.device, non_blocking=True)
         now = torch.cuda.current_stream()
-        now.wait_stream(aside)
+        now.wait_stream(self.aside)
         sent.record_stream(now)
         return sent
 
-    def _packs(self, windows: Sequence[Tensor]) -> Iterator[slice]:
-        lengths = [len(window) for window in windows]
+    def _packs(self, windows: Sequence[Tensor], audio: Audio) -> Iterator[slice]:
+        lengths = [audio.factor * len(window) for window in windows]
         if self.graphs is None:
             return packs(lengths, RATE * PACK_S)
         stride, most = self.geometry.stride, largest(self.geometry)

@@ -73,6 +73,11 @@ class Pack:
         return len(self.rows)
 
     @property
+    def device(self) -> torch.device:
+        """Where the encoder runs."""
+        return self.rows.device
+
+    @property
     def spots(self) -> Tensor:
         """(frames,) where each frame lies if `gap` frames of nothing part the windows."""
         return torch.arange(self.frames, device=self.owner.device) + self.gap * self.owner
@@ -108,17 +113,17 @@ def pack(geometry: Geometry, lengths: Sequence[int], device: torch.device, room:
         bounds=tuple(pairwise(edges.tolist())),
         spans=tuple(map(tuple, spans[: len(own)].tolist())),
         gap=geometry.reach,
-        rows=_on(device, np.concatenate(rows)),
-        owner=_on(device, owner),
-        edges=_on(device, edges.astype(np.int32)),
-        first=_on(device, np.append(spans.ravel(), _first_frames(geometry, slots))),
-        tiles=_on(device, _stretches(counts, TILE)),
-        blocks=_on(device, _stretches(counts, BLOCK)),
-        places=_on(device, np.arange(len(owner)) + (before - edges[:-1])[owner]),
+        rows=on_device(device, np.concatenate(rows)),
+        owner=on_device(device, owner),
+        edges=on_device(device, edges.astype(np.int32)),
+        first=on_device(device, np.append(spans.ravel(), _first_frames(geometry, slots))),
+        tiles=on_device(device, _stretches(counts, TILE)),
+        blocks=on_device(device, _stretches(counts, BLOCK)),
+        places=on_device(device, np.arange(len(owner)) + (before - edges[:-1])[owner]),
     )
 
 
-def _on(device: torch.device, numbers: NDArray[Any]) -> Tensor:
+def on_device(device: torch.device, numbers: NDArray[Any]) -> Tensor:
     """On a GPU from memory that it reads by itself, while the processor goes on."""
     found = torch.from_numpy(numbers)
     return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found

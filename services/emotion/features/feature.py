@@ -52,8 +52,11 @@ class Framewise(Feature, Protocol):
     def hidden(self, windows: Sequence[Array]) -> "Iterator[tuple[int, Tensor]]":
         """Index and the same frames of each window, where they were computed, in any order; few are held at once."""
 
-    def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None) -> Array:
-        """(n, layers, values): of every layer that is left, or of these, in this order; none after them is computed."""
+    def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None, rate: int | None = None) -> Array:
+        """(n, layers, values): of every layer that is left, or of these, in this order; none after them is computed.
+
+        Windows are at the feature's rate, or at one of which that is a multiple.
+        """
 
     def exit_at(self, layer: int) -> None:
         """Forget what comes after this layer."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model, WavLMModel
 
+from services.emotion.encoders.audio import Recorded
 from services.emotion.encoders.encoder import Encoder
 from services.emotion.features.feature import Array, FeatureError
 from services.emotion.features.pretrained import load, part
@@ -30,8 +31,8 @@ class SelfSupervised:
         self.version = f"{VERSION} {files.sha256}"
         network = load(NETWORKS[name], files, device)
         self.encoder = Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
-        self._prepare = part(Wav2Vec2FeatureExtractor, files)
-        self.rate = int(self._prepare.sampling_rate)
+        prepared = part(Wav2Vec2FeatureExtractor, files)
+        self.rate, self._normalised = int(prepared.sampling_rate), bool(prepared.do_normalize)
         self.layers = self.encoder.last + 1
         self.values = self.encoder.values
 
@@ -43,10 +44,13 @@ class SelfSupervised:
         """Do now what a GPU would do when vectors of these layers are first asked for."""
         self.encoder.warm(self._wanted(layers))
 
-    def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None) -> Array:
-        """(n, layers, values): means over each window's own frames, of all layers or in the order asked for."""
-        found: Array = self.encoder.means(self._prepared(windows), self._wanted(layers)).cpu().numpy()
-        return found
+    def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None, rate: int | None = None) -> Array:
+        """(n, layers, values): means over each window's own frames, of all layers or in the order asked for.
+
+        Windows are at the feature's rate, or at one of which that is a multiple.
+        """
+        audio = Recorded(rate or self.rate, self.rate, self._normalised)
+        return self.encoder.means(self._long_enough(windows, audio), self._wanted(layers), audio).cpu().numpy()
 
     def frames(self, windows: Sequence[Array]) -> list[Array]:
         """(layers, frames, values) of each window."""
@@ -54,15 +58,16 @@ class SelfSupervised:
 
     def hidden(self, windows: Sequence[Array]) -> Iterator[tuple[int, Tensor]]:
         """Index and the same frames of each window, on the encoder's device."""
-        yield from enumerate(self.encoder.hidden(self._prepared(windows)))
+        audio = Recorded(self.rate, self.rate, self._normalised)
+        yield from enumerate(self.encoder.hidden(self._long_enough(windows, audio), audio))
 
     def _wanted(self, layers: Sequence[int] | None) -> Sequence[int]:
         return range(self.encoder.last + 1) if layers is None else layers
 
-    def _prepared(self, windows: Sequence[Array]) -> list[Tensor]:
+    def _long_enough(self, windows: Sequence[Array], audio: Recorded) -> list[Tensor]:
         for window in windows:
-            if self.encoder.geometry.frames(np.array(len(window))) < 1:
+            if self.encoder.geometry.frames(np.array(audio.factor * len(window))) < 1:
                 raise FeatureError(
                     f"{self.name}: a window of {len(window)} samples is shorter than one frame; leave it out"
                 )
-        return [torch.from_numpy(self._prepare(each, sampling_rate=self.rate).input_values[0]) for each in windows]
+        return [torch.tensor(window) for window in windows]

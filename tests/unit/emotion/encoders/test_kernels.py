@@ -58,7 +58,7 @@ def test_what_is_no_number_stays_in_its_window(network: Network, name: str) -> N
 def test_there_is_place_for_windows_of_nothing(network: Network, name: str) -> None:
     encoder, windows = Encoder(network(name, **TANH)), voices([1_000, 700])
     packed = pack(encoder.geometry, [1_000, 700], CPU, Room(slots=9, windows=5))
-    found = readings.means(encoder.states(encoder._stream(windows, packed), packed), packed, range(5))
+    found = readings.means(encoder.states(encoder._stream(windows, packed, encoder.ready), packed), packed, range(5))
     torch.testing.assert_close(found, encoder.means(windows, range(5)), atol=1e-5, rtol=0)
 
 

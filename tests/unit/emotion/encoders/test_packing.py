@@ -103,7 +103,7 @@ def test_a_pack_in_a_room_gives_what_it_gives_without(network: Network, name: st
     lengths = [len(window) for window in windows]
     size = Room(slots=140, windows=4)
     packed = pack(encoder.geometry, lengths, CPU, size)
-    stream = encoder._stream(windows, packed)
+    stream = encoder._stream(windows, packed, encoder.ready)
     found = readings.means(encoder.states(stream, packed), packed, range(5))
     torch.testing.assert_close(found, encoder.means(windows, range(5)), atol=1e-5, rtol=0)
 
@@ -113,7 +113,7 @@ def test_norms_and_means_by_segments_are_those_window_by_window(network: Network
     encoder = Encoder(network("wav2vec2", norm="group"))
     packed = pack(encoder.geometry, [8_079], CPU, Room(slots=140, windows=windows))
     convolution = encoder.extract.convolutions[0]
-    rows = convolution.products(encoder._stream(voices([8_079]), packed)[:, None])
+    rows = convolution.products(encoder._stream(voices([8_079]), packed, encoder.ready)[:, None])
     by_segments = convolution.norm._by_segments(rows.clone(), packed.first)
     by_window = convolution.norm(rows.clone(), packed)
     (start, end), *_ = packed.spans
