@@ -16,6 +16,7 @@ import latency
 import memory
 import restart
 import segment
+import servers
 import soak
 import training
 import withdrawal
@@ -35,6 +36,7 @@ MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "training": training.measure,
     "diarization": diarization.measure,
     "soak": soak.measure,
+    "servers": servers.measure,
 }
 
 

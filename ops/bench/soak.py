@@ -131,7 +131,7 @@ def _requests() -> list[_Asked]:
     wanted = [output["name"] for output in metadata(bundle)["outputs"]]
     found = []
     for _ in range(KINDS):
-        body, size = _body([_window(spoken, random_) for _ in range(WINDOWS)], wanted)
+        body, size = body_of([_window(spoken, random_) for _ in range(WINDOWS)], wanted)
         asked, sent = read(body, size, WINDOWS)
         found.append(_Asked(body, size, _said(reply(bundle, heard(bundle, sent), asked).body)))
     return found
@@ -157,7 +157,7 @@ def _window(spoken: NDArray[np.int16], random_: random.Random) -> NDArray[np.int
     return spoken[at : at + length]
 
 
-def _body(windows: Sequence[NDArray[np.int16]], wanted: Sequence[str]) -> tuple[bytes, int]:
+def body_of(windows: Sequence[NDArray[np.int16]], wanted: Sequence[str]) -> tuple[bytes, int]:
     """A request with binary tensors for a reply in JSON, and the length of its own JSON."""
     data = {
         "samples": ("INT16", np.concatenate(windows)),
