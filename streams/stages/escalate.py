@@ -56,8 +56,9 @@ class EscalateStage:
         for dimension, menu in _MENUS.items():
             if name := classes.get(f"{dimension}.full"):
                 self.metrics.count(dimension, said=name if name in menu else OTHER)
-        if likely := label.heads.get("valence.full"):
-            self.metrics.observe("confidence", likely[classes["valence.full"]])
+        share = label.heads.get("valence.full", {}).get(classes.get("valence.full", ""))
+        if share is not None:  # a label of another's making may name a class of no head
+            self.metrics.observe("confidence", share)
 
     def _count_escalations(self, raised: Sequence[Escalation], labels: Mapping[str, Label]) -> None:
         for escalation in raised:
