@@ -116,7 +116,7 @@ class Manifest(_Part, frozen=True, omit_defaults=True):
 
 def window_rule() -> str:
     """Fingerprint of the window rule, as sixteen hex digits: of all that decides who speaks and where it is cut."""
-    known = vars(overlap) | vars(windows)
+    known = vars(windows) | vars(overlap)
     rule = {name: value for name, value in known.items() if name.endswith("_MS") or name in {"ONSET", "OFFSET"}}
     return sha256(msgspec.json.encode(rule, order="sorted")).hexdigest()[:16]
 
