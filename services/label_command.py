@@ -34,7 +34,7 @@ Channels = Annotated[
     str | None,
     typer.Option(help="Who is on which channel, in order: customer, agent, mixed; else agent,customer, or mixed."),
 ]
-Png = Annotated[Path | None, typer.Option(help="Also draw valence, arousal and the call's evolution into this file.")]
+Png = Annotated[Path | None, typer.Option(help="Also draw the call: its turns, valence, arousal, evolution.")]
 BundleAt = Annotated[Path | None, typer.Option("--bundle", help="Folder of the model; else as the use case asks.")]
 UseCaseName = Annotated[str, typer.Option(help="The use case whose rules say what would be escalated.")]
 UseCases = Annotated[Path | None, typer.Option(help="Folder of use-case YAML files; else UNDERTONE_USE_CASES.")]

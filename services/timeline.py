@@ -17,7 +17,7 @@ from streams.domain.records import Label, Outcome, Role
 from streams.domain.roles import OneChannel, told_apart
 from streams.domain.rules import Episode
 from streams.domain.scoring import fitted
-from streams.domain.windows import Fate
+from streams.domain.windows import Fate, Span
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
 from streams.speech.announcements import AnnouncementError
@@ -33,12 +33,16 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)  #: a recording has no log: its media 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What is heard of a recording: one label a window of the customer, and what became of every millisecond."""
+    """What is heard of a recording: one label a window of the customer, and what became of every millisecond.
+
+    `lanes` say where: the spans of each channel, which follow each other from beginning to end.
+    """
 
     recording: Recording
     roles: tuple[Role, ...]
     labels: tuple[Label, ...]
     fates: tuple[dict[Fate, int], ...]  #: of each channel, ms
+    lanes: tuple[tuple[Span, ...], ...]
 
 
 def timeline(
@@ -55,12 +59,14 @@ def timeline(
     """
     check_roles(recording, roles, told_apart(roles, use_case.one_channel))
     heard, labels = _silent(roles, use_case), list[Label]()
+    heard.lanes = [list[Span]() for _ in roles]
     for at_ms, windows in spoken(recording, heard):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
         ]
         on_progress(at_ms)
-    return Timeline(recording, roles, tuple(labels), tuple(dict(fates) for fates in heard.hearing.fates))
+    fates, lanes = map(dict, heard.hearing.fates), map(tuple, heard.lanes)
+    return Timeline(recording, roles, tuple(labels), tuple(fates), tuple(lanes))
 
 
 def _silent(roles: tuple[Role, ...], use_case: UseCase) -> Listening:

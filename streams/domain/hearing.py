@@ -13,6 +13,7 @@ from streams.domain.voices import Memory
 from streams.domain.windows import Fate, Span, Turn
 
 Fates = Mapping[Fate, int]  #: milliseconds by fate
+Lanes = Sequence[list[Span]]  #: of each channel, what lies on it so far: for a picture; a stream keeps sums alone
 
 _AGENT = {
     Kind.SPEECH: Fate.AGENT,
@@ -68,8 +69,8 @@ def step(hearing: Hearing, frame: Frame) -> tuple[Hearing, tuple[Cut, ...]]:
     return steps(hearing, (frame,))
 
 
-def steps(hearing: Hearing, frames: Iterable[Frame]) -> tuple[Hearing, tuple[Cut, ...]]:
-    """Take in frames that follow each other: the same as one by one, in one go."""
+def steps(hearing: Hearing, frames: Iterable[Frame], lanes: Lanes | None = None) -> tuple[Hearing, tuple[Cut, ...]]:
+    """Take in frames that follow each other: the same as one by one, in one go. Spans are laid down in `lanes`."""
     floor, heard_ms = hearing.floor, hearing.heard_ms
     resolved: list[Heard] = []
     for frame in frames:
@@ -79,32 +80,34 @@ def steps(hearing: Hearing, frames: Iterable[Frame]) -> tuple[Hearing, tuple[Cut
     if hearing.mono is not None:
         mono = onechannel.hear(hearing.mono, resolved)
         return replace(hearing, floor=floor, heard_ms=heard_ms, mono=mono), ()
-    return _take(replace(hearing, floor=floor, heard_ms=heard_ms), resolved)
+    return _take(replace(hearing, floor=floor, heard_ms=heard_ms), resolved, lanes)
 
 
-def finish(hearing: Hearing, end_ms: int) -> tuple[Hearing, tuple[Cut, ...]]:
+def finish(hearing: Hearing, end_ms: int, lanes: Lanes | None = None) -> tuple[Hearing, tuple[Cut, ...]]:
     """The run of audio ends at `end_ms` (gap, end of call, idle, no consent): every turn is over."""
     if hearing.consent_seq is None:
         return hearing, ()
     resolved = overlap.finish(hearing.floor, end_ms, hearing.heard_ms)
     if hearing.mono is not None:
         mono, spans = onechannel.finish(onechannel.hear(hearing.mono, resolved))
-        book = _Book(hearing)
+        book = _Book(hearing, lanes)
         book.enter(0, spans)
         return replace(silent(hearing.roles), fates=book.fates(), heard_ms=end_ms, mono=mono), tuple(book.cuts)
-    hearing, cuts = _take(hearing, resolved)
-    book = _Book(hearing)
+    hearing, cuts = _take(hearing, resolved, lanes)
+    book = _Book(hearing, lanes)
     for channel, turn in enumerate(hearing.turns):
         book.enter(channel, windows.finish(turn))
     after = silent(hearing.roles)
     return replace(after, fates=book.fates(), heard_ms=end_ms, doubt=hearing.doubt), (*cuts, *book.cuts)
 
 
-def tell(hearing: Hearing, memory: Memory, likenesses: Sequence[Likeness | None]) -> tuple[Hearing, tuple[Cut, ...]]:
+def tell(
+    hearing: Hearing, memory: Memory, likenesses: Sequence[Likeness | None], lanes: Lanes | None = None
+) -> tuple[Hearing, tuple[Cut, ...]]:
     """Take in how like the two voices on a call's only channel its pieces are that were just cut (`mono.cut`)."""
     if hearing.mono is None:
         return hearing, ()
-    book = _Book(hearing)
+    book = _Book(hearing, lanes)
     mono, spans = onechannel.tell(hearing.mono, memory, likenesses)
     book.enter(0, spans)
     return replace(hearing, mono=mono, fates=book.fates()), tuple(book.cuts)
@@ -123,8 +126,8 @@ def needs_from(hearing: Hearing) -> int | None:
 class _Book:
     """Fates and windows as they are entered; lives for as many frames as are taken in at once."""
 
-    def __init__(self, hearing: Hearing) -> None:
-        self._consent_seq = hearing.consent_seq
+    def __init__(self, hearing: Hearing, lanes: Lanes | None) -> None:
+        self._consent_seq, self._lanes = hearing.consent_seq, lanes
         self._fates = [dict(fates) for fates in hearing.fates]
         self.cuts: list[Cut] = []
 
@@ -134,13 +137,15 @@ class _Book:
             fates[span.fate] = fates.get(span.fate, 0) + span.end_ms - span.start_ms
             if span.fate is Fate.WINDOW and self._consent_seq is not None:
                 self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self._consent_seq))
+        if self._lanes is not None:
+            windows.lay(self._lanes[channel], spans)
 
     def fates(self) -> tuple[Fates, ...]:
         return tuple(self._fates)
 
 
-def _take(hearing: Hearing, resolved: Iterable[Heard]) -> tuple[Hearing, tuple[Cut, ...]]:
-    book, turns, doubted = _Book(hearing), list(hearing.turns), hearing.doubt
+def _take(hearing: Hearing, resolved: Iterable[Heard], lanes: Lanes | None) -> tuple[Hearing, tuple[Cut, ...]]:
+    book, turns, doubted = _Book(hearing, lanes), list(hearing.turns), hearing.doubt
     for heard in resolved:
         before, doubted = doubted, doubt.step(doubted, hearing.roles, heard)
         if doubted.refused and not before.refused:

@@ -11,6 +11,7 @@ turns under 2.5 s is lost.
                       cut here ----^
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -105,6 +106,16 @@ def finish(turn: Turn | None) -> tuple[Span, ...]:
     pause, foreign = (turn.spoken_ms, foreign_ms, Fate.SILENCE), (foreign_ms, turn.heard_ms, turn.foreign)
     after = [Span(start, end, fate) for start, end, fate in (pause, foreign) if fate and start < end]
     return rest, *after
+
+
+def lay(lane: list[Span], spans: Iterable[Span]) -> None:
+    """Put what comes next on a channel into its lane; what goes on is one span, but each window stays by itself."""
+    for span in spans:
+        last = lane[-1] if lane else None
+        if last is not None and last.fate is span.fate is not Fate.WINDOW and last.end_ms == span.start_ms:
+            lane[-1] = Span(last.start_ms, span.end_ms, span.fate)
+        elif span.start_ms < span.end_ms:
+            lane.append(span)
 
 
 def _foreign(turn: Turn, before: Turn, kind: Kind, start_ms: int) -> Turn:

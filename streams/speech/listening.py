@@ -7,7 +7,7 @@ from functools import cache
 
 from streams.domain import hearing as fold
 from streams.domain.call import OPEN_TURN, Listen
-from streams.domain.hearing import Cut, Hearing
+from streams.domain.hearing import Cut, Hearing, Lanes
 from streams.domain.overlap import FRAME_MS, Frame, Kind
 from streams.domain.records import Role
 from streams.domain.roles import told_apart
@@ -41,10 +41,12 @@ class Listening:
     """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed.
 
     `echo` is what is known of the way from either of two channels into the other, `prints` are the last second's of the
-    channel that the customer is on. `announcements` are those of the use case, where it has any.
+    channel that the customer is on. `announcements` are those of the use case, where it has any. `lanes` are where each
+    fate lies, for whoever wants to see it: no checkpoint holds them.
     """
 
     announcements: Announcements | None = None
+    lanes: Lanes | None = None
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Listening:
 
     def stop(self, at_ms: int) -> list[Spoken]:
         """End the run of audio: every open turn is over."""
-        self.hearing, cuts = fold.finish(self.hearing, at_ms)
+        self.hearing, cuts = fold.finish(self.hearing, at_ms, self.lanes)
         windows = self._windows(cuts)
         self.tape.cut()
         self.turn_at = None
@@ -117,7 +119,8 @@ class Listening:
     def take(self, heard: Sequence[Activity], echo: Echo) -> list[Spoken]:
         """Fold the frames of all channels; give back the windows that are now certain."""
         instead = self._instead(heard, echo)
-        self.hearing, cuts = fold.steps(self.hearing, _frames(heard, instead, self.hearing.heard_ms))
+        frames = _frames(heard, instead, self.hearing.heard_ms)
+        self.hearing, cuts = fold.steps(self.hearing, frames, self.lanes)
         self.activity = tuple(activity.state for activity in heard)
         self.echo = echo.state
         return self._settled(cuts)
@@ -133,7 +136,7 @@ class Listening:
         if mono is None:
             return []
         memory, likenesses = speakers.tell(mono.memory, mono.cut, vectors, after_ms=mono.told.after_ms)
-        self.hearing, cuts = fold.tell(self.hearing, memory, likenesses)
+        self.hearing, cuts = fold.tell(self.hearing, memory, likenesses, self.lanes)
         return self._settled(cuts)
 
     def _settled(self, cuts: Iterable[Cut]) -> list[Spoken]:

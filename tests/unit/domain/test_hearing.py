@@ -1,6 +1,8 @@
 """Both channels of a call on timelines: one character a frame of 32 ms; S speaks."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from streams.domain import hearing as fold
 from streams.domain.hearing import Cut, Hearing
 from streams.domain.overlap import FRAME_MS, Frame
 from streams.domain.records import Role
-from streams.domain.windows import Fate
+from streams.domain.windows import Fate, Span
 
 ROLES = (Role.AGENT, Role.CUSTOMER)
 
@@ -114,3 +116,31 @@ def test_frames_taken_in_together_are_as_frames_taken_in_one_by_one(
     first, early = fold.steps(start, frames[:split])
     second, late = fold.steps(first, frames[split:])
     assert (second, [*early, *late]) == (single, cuts)
+
+
+@given(marks, st.lists(st.integers(0, 1200), max_size=3), st.permutations([*ROLES, Role.MIXED]))
+def test_lanes_say_where_each_fate_lies_and_change_nothing(
+    runs: list[tuple[str, str, int]], splits: list[int], roles: list[Role]
+) -> None:
+    start = fold.resume(fold.silent(tuple(roles[:2])), at_ms=0, consent_seq=3)
+    spoken = [run[:2] for run in runs for _ in range(run[2])]
+    frames = [
+        Frame(n * FRAME_MS, (n + 1) * FRAME_MS, tuple(float(mark == "S") for mark in pair), (1, 1))
+        for n, pair in enumerate(spoken)
+    ]
+    end_ms, lanes = len(frames) * FRAME_MS, (list[Span](), list[Span]())
+    hearing, cuts = start, []
+    for first, last in pairwise([0, *sorted(splits), len(frames)]):
+        hearing, more = fold.steps(hearing, frames[first:last], lanes)
+        cuts += more
+    hearing, more = fold.finish(hearing, end_ms, lanes)
+    plain, early = fold.steps(start, frames)
+    plain, late = fold.finish(plain, end_ms)
+    assert (hearing, [*cuts, *more]) == (plain, [*early, *late])
+    for channel, lane in enumerate(lanes):
+        assert [span.start_ms for span in lane] == [0, *(span.end_ms for span in lane)][:-1]
+        assert lane[-1].end_ms == end_ms
+        sums = Counter[Fate]()
+        for span in lane:
+            sums[span.fate] += span.end_ms - span.start_ms
+        assert sums == Counter(hearing.fates[channel])
