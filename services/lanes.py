@@ -21,6 +21,7 @@ PALE = 0.4  #: opacity of what is said of a window out of domain
 TEXT = 7  #: points
 _LANE_IN, _AXIS_IN, _LEGEND_IN = 0.26, 0.35, 1.2  #: inches high
 _GLYPH_IN = 0.06  #: inches wide
+_TICKS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800)
 _ROW_IN = 10.5  #: inches wide, less names and margins
 
 Colour = tuple[float, float, float]
@@ -98,8 +99,8 @@ def _rows(duration_ms: int) -> int:
 
 def _frame(axes: "Axes", names: Sequence[str], start_ms: int, step_ms: int) -> None:
     """The first lane lies highest."""
-    every = max(1, ceil(step_ms / 6000 / 5) * 5) if step_ms > 6000 else 1  # seconds
-    ticks = range(start_ms // 1000, (start_ms + step_ms) // 1000 + 1, every)
+    every = next((each for each in _TICKS_S if each * 6000 >= step_ms), _TICKS_S[-1])
+    ticks = range(ceil(start_ms / 1000 / every) * every, (start_ms + step_ms) // 1000 + 1, every)
     axes.set(xlim=(start_ms / 1000, (start_ms + step_ms) / 1000), ylim=(len(names), 0))
     axes.set_xticks(ticks, [clock(tick * 1000) for tick in ticks], fontsize=TEXT)
     axes.set_yticks([lane + 0.5 for lane in range(len(names))], names, fontsize=TEXT)
@@ -129,11 +130,11 @@ def _draw_labels(axes: "Axes", labels: Sequence[Label], start_ms: int, step_ms: 
 
 
 def _fitted(label: Label, most: int) -> str:
-    """The category, or why there is none: as much as there is room for."""
+    """The category, or why there is none; less of it where there is no room for all, and nothing for one word."""
     heads = said(label)
     head = "category.full" if "category.full" in heads else next(iter(heads), None)
     text = judgement(label, head) if head else f"{label.outcome}: {label.reason}"
-    return text if len(text) <= most else text.partition(" ")[0][:most]
+    return next((some for some in (text, text.partition(" ")[0]) if len(some) <= most), "")
 
 
 def _legend(figure: "Figure | SubFigure", fates: Iterable[Mapping[Fate, int]]) -> None:
