@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from diarization_errors import FAIR, FORGIVING, FULL, Rates, annotated, errors, rates
+from diarization_errors import FAIR, FORGIVING, FULL, Rates, annotated, errors, rates, unspoken
 from numpy.typing import NDArray
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm, load_uem
@@ -19,9 +19,13 @@ from results import ROOT, Measure, progress
 from services.pyannote_pipeline import open_pipeline
 from services.recordings import open_recording
 from services.recordings import read as read_samples
+from services.timeline import spoken
 from services.whole_call import open_network, whole_call
-from streams.speech import kaldi, online
+from streams.domain.records import Role
+from streams.domain.roles import OneChannel
+from streams.speech import kaldi, listening, online
 from streams.speech.activity import Samples, VoiceActivity
+from streams.speech.expecting import Expecting
 from streams.speech.plda_files import read
 from streams.speech.regions import regions
 from streams.speech.turns import SpeakerTurn
@@ -83,7 +87,7 @@ def measure() -> list[Measure]:
         progress(f"diarization: {name}")
         found += _of(name, excerpts, [annotated(diarizer(known.samples, known.rate)) for known in excerpts])
         found.append(_on_call(name, call, annotated(diarizer(call.samples, call.rate))))
-    return [*found, *_vbx(RECORDINGS / "vbx")]
+    return [*found, *_scored(RECORDINGS / "calls8k"), *_vbx(RECORDINGS / "vbx")]
 
 
 def _given() -> dict[str, Diarizer]:
@@ -119,6 +123,22 @@ def _on_call(name: str, call: Known, turns: Annotation) -> Measure:
     about = f"miss {found.missed:.1f}, false alarm {found.false_alarm:.1f}; {PART_S} s drawn at a time"
     value, low, high = found.confusion.value, found.confusion.low, found.confusion.high
     return Measure(f"confusion on a mono call: {name}", value, "%", low=low, high=high, goal="stated", remarks=about)
+
+
+def _scored(folder: Path) -> Iterator[Measure]:
+    """What is scored of the call's mono sum while the caller's own channel is silent: all of it is listed."""
+    heard = listening.silent((Role.MIXED,), Expecting(one_channel=OneChannel(Role.AGENT)))
+    windows = [window for _, some in spoken(open_recording(folder / f"{CALL}_mono.wav"), heard) for window in some]
+    scored = Timeline([Segment(window.start_ms / 1000, window.end_ms / 1000) for window in windows])
+    for reference in ("silero", "energy"):
+        known = load_rttm(folder / f"{CALL}.{reference}.rttm")[CALL]
+        pieces = unspoken(known, scored, "caller")
+        listed = "; ".join(f"{piece.start:.2f} to {piece.end:.2f} s: {who}" for piece, who in pieces)
+        remarks = (
+            f"{CALL}, {scored.duration():.1f} s scored in {len(scored)} windows; who speaks: {listed or 'no such'}"
+        )
+        name = f"scored on a mono call while the caller's channel is silent, by {reference}"
+        yield Measure(name, sum(piece.duration for piece, _ in pieces), "s", goal="listed", remarks=remarks)
 
 
 def _alone(reference: Annotation) -> Annotation:

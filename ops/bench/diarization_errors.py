@@ -83,3 +83,13 @@ def rates(each: Sequence[Errors]) -> Rates:
 def _percent(sums: NDArray[np.number]) -> NDArray[np.float64]:
     """(..., spoken and three errors) in percent of what is spoken."""
     return 100 * sums / np.maximum(sums[..., :1], 1)
+
+
+def unspoken(reference: Annotation, scored: Timeline, speaker: str) -> list[tuple[Segment, str]]:
+    """Every piece of `scored` in which the speaker is silent, and who speaks there: nobody, or all who do."""
+    silent = reference.label_timeline(speaker).gaps
+    return [(piece, _who(reference, piece)) for span in scored for piece in silent(support=span)]
+
+
+def _who(reference: Annotation, piece: Segment) -> str:
+    return ", ".join(sorted(reference.crop(piece).labels())) or "nobody"

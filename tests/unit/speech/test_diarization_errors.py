@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from ops.bench.diarization_errors import FAIR, FORGIVING, FULL, PARTS, Errors, Protocol, annotated, errors, rates
+from ops.bench.diarization_errors import (
+    FAIR,
+    FORGIVING,
+    FULL,
+    PARTS,
+    Errors,
+    Protocol,
+    annotated,
+    errors,
+    rates,
+    unspoken,
+)
 from streams.speech.turns import SpeakerTurn
 
 WHOLE_S = 20
@@ -61,3 +72,16 @@ def test_the_interval_is_that_of_files_drawn_again() -> None:
     spread = 1.96 * shares.std() / np.sqrt(len(shares))
     assert found.value == pytest.approx(shares.mean())
     assert (found.low, found.high) == pytest.approx((shares.mean() - spread, shares.mean() + spread), rel=0.05)
+
+
+CALL = {"caller": [Segment(0, 4), Segment(9, 12), Segment(13, 15)], "agent": [Segment(3, 8)]}
+
+
+def test_every_scored_piece_in_which_the_caller_is_silent_is_listed_with_who_speaks() -> None:
+    known = Annotation()
+    for speaker, segments in CALL.items():
+        for segment in segments:
+            known[segment] = speaker
+    listed = unspoken(known, Timeline([Segment(1, 5), Segment(7, 10), Segment(11, 14)]), "caller")
+    told = [(piece.start, piece.end, who) for piece, who in listed]
+    assert told == [(4, 5, "agent"), (7, 9, "agent"), (12, 13, "nobody")]
