@@ -1,7 +1,9 @@
 """What each switch of the values turns on and off, and nothing else."""
 
+from collections.abc import Callable
+
 import pytest
-from deployment.conftest import Document, Render, of_kind, pod
+from deployment.conftest import Document, Render, of_kind, pod, pods
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -110,6 +112,32 @@ def test_a_bundle_comes_from_where_the_values_say_and_cannot_be_written(render: 
     ):
         assert "UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE" not in found.env
         assert found.env["UNDERTONE_INFERENCE_BUNDLE"] == "/bundle"
+
+
+def test_announcements_are_mounted_in_segment_alone_and_cannot_be_written(render: Render) -> None:
+    claimed = render("announcements-values.yaml")
+    mount = {"name": "announcements", "mountPath": "/etc/undertone/announcements", "readOnly": True}
+    assert {**mount, "subPath": "played"} in pod(claimed, "segment").container["volumeMounts"]
+    assert announced(claimed) == {"segment": {"persistentVolumeClaim": {"claimName": "recordings", "readOnly": True}}}
+    named = render("default-values.yaml", "--set", "announcements.configMap=played")
+    assert mount in pod(named, "segment").container["volumeMounts"]
+    assert announced(named) == {"segment": {"configMap": {"name": "played"}}}
+    assert announced(render()) == {}
+
+
+def announced(documents: tuple[Document, ...]) -> dict[str, object]:
+    """Where each component that has announcements has them from."""
+    volumes = ((each.component, volume) for each in pods(documents) for volume in each.spec.get("volumes", []))
+    return {
+        component: {key: value for key, value in volume.items() if key != "name"}
+        for component, volume in volumes
+        if volume["name"] == "announcements"
+    }
+
+
+def test_announcements_of_a_configmap_and_of_a_claim_are_refused(refused: Callable[..., str]) -> None:
+    said = refused("--set", "announcements.configMap=played", values="announcements-values.yaml")
+    assert "announcements.configMap and announcements.claim.name: both hold the recordings; name one" in said
 
 
 def test_a_bundle_is_loaded_by_an_init_container_that_is_told_its_digest(render: Render) -> None:

@@ -138,6 +138,14 @@ startupProbe:
   mountPath: /etc/undertone/use-cases
   readOnly: true
 {{- end }}
+{{- if and (has "announcements" .uses) (include "undertone.announcements" .root) }}
+- name: announcements
+  mountPath: /etc/undertone/announcements
+  readOnly: true
+  {{- with .root.Values.announcements.claim.subPath }}
+  subPath: {{ . }}
+  {{- end }}
+{{- end }}
 {{- end -}}
 
 {{- /* The Secrets of a pod, as sources of one projected volume; empty where it needs none. */ -}}
@@ -195,6 +203,23 @@ startupProbe:
 - name: use-cases
   configMap:
     name: {{ include "undertone.fullname" .root }}-use-cases
+{{- end }}
+{{- with and (has "announcements" .uses) (include "undertone.announcements" .root) }}
+- name: announcements
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Where the recordings of announcements are, as the source of a volume; empty where there are none. */ -}}
+{{- define "undertone.announcements" -}}
+{{- with .Values.announcements }}
+{{- if and .configMap .claim.name }}
+{{- fail "announcements.configMap and announcements.claim.name: both hold the recordings; name one" }}
+{{- else if .configMap -}}
+configMap: {name: {{ .configMap }}}
+{{- else if .claim.name -}}
+persistentVolumeClaim: {claimName: {{ .claim.name }}, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end -}}
 
