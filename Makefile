@@ -34,7 +34,7 @@ test-deploy: export UNDERTONE_REQUIRE_ALL := 1
 test-deploy: $(VENV)/test.stamp $(VENV)/helm.stamp .checkov/path/checkov $(OPERATORS)/node_modules  ## test chart, images, rules and dashboards with every tool
 	@$(BIN)/python -m pytest $(DEPLOYED) $(ARGS)
 
-bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed segment live labels latency restart memory withdrawal diarization encoder soak servers
+bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed vad segment live labels latency restart memory withdrawal diarization encoder soak servers
 	@$(BIN)/python ops/bench $(ONLY)
 
 bench-gpu:  ## measure the encoders on a GPU; needs torch, transformers and numpy, installs nothing

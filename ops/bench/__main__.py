@@ -19,11 +19,13 @@ import segment
 import servers
 import soak
 import training
+import vad
 import withdrawal
 from results import Measure, keep, progress
 
 MEASURES: Mapping[str, Callable[[], Sequence[Measure]]] = {
     "feed": feed.measure,
+    "vad": vad.measure,
     "segment": segment.measure,
     "labels": labels.measure,
     "heads": heads.measure,
