@@ -53,9 +53,9 @@ def answers(work: str, bodies: Sequence[tuple[bytes, int]]) -> list[bytes]:
 
 def serve(work: str, port: int) -> None:
     """The service itself."""
-    ours.heard = lambda _, windows: WORKS[work](windows)  # type: ignore[assignment]  # of whatever bundle
+    ours.heard_together = lambda parts: [WORKS[work](windows) for _, windows in parts]  # type: ignore[assignment]  # of whatever bundle
     settings = InferenceSettings(allow_demo_bundle=True, port=port)
-    server = ours.InferenceServer(BUNDLE, settings, Metrics(CollectorRegistry()))
+    server = ours.InferenceServer({settings.bundle: BUNDLE}, settings, Metrics(CollectorRegistry()))
     web.run_app(server.app(), host="127.0.0.1", port=port, access_log=None, print=None, handler_cancellation=True)
 
 

@@ -3,7 +3,7 @@
 Where networks judge they are in `networks.safetensors`, and the arrays are what a window's distance is told by.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +53,16 @@ class Bundle:
     def heads(self) -> "Heads | Networks":
         """The machines, or the networks, as they are saved."""
         return self.judges.heads if isinstance(self.judges, Fast) else self.judges
+
+    @property
+    def hears(self) -> Hashable:
+        """Bundles with the same hear a window alike, so that windows of theirs may be heard together.
+
+        That is, machines by the same hidden layer of the same feature at the same rate. Networks hear for themselves.
+        """
+        known = self.manifest
+        own = () if isinstance(self.judges, Fast) else (id(self),)
+        return (known.feature.name, known.feature.version, known.feature.layer, known.rate, *own)
 
 
 def save_bundle(

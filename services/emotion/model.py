@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -66,7 +67,13 @@ def outcome_of(reason: Unlabelled | None) -> Outcome:
 
 def judge(bundle: Bundle, windows: Sequence[Array]) -> Judgements:
     """Judge each window (float32, mono, at the bundle's rate, full scale 1) for itself; neighbours do not matter."""
-    return judge_heard(bundle, hear(bundle, windows))
+    return judge_together([(bundle, windows)])[0]
+
+
+def judge_together(parts: Sequence[tuple[Bundle, Sequence[Array]]]) -> list[Judgements]:
+    """The same of each bundle and its windows: all are heard at once, as the bundles hear alike (`Bundle.hears`)."""
+    heard = iter(_hear([(bundle, window) for bundle, windows in parts for window in windows]))
+    return [judge_heard(bundle, list(islice(heard, len(windows)))) for bundle, windows in parts]
 
 
 def judge_heard(bundle: Bundle, heard: Sequence[Unlabelled | Heard]) -> Judgements:
@@ -82,14 +89,21 @@ def judge_heard(bundle: Bundle, heard: Sequence[Unlabelled | Heard]) -> Judgemen
 
 def hear(bundle: Bundle, windows: Sequence[Array]) -> list[Unlabelled | Heard]:
     """Each window as the bundle hears it, or the reason why it cannot be judged."""
-    known = bundle.manifest
-    reasons = _apart(
-        range(len(windows)), lambda places: [unfit(windows[at], known.rate, known.limits, known.band) for at in places]
-    )
+    return _hear([(bundle, window) for window in windows])
+
+
+def _hear(asked: Sequence[tuple[Bundle, Array]]) -> list[Unlabelled | Heard]:
+    """The same of windows with the bundle that each is for; these hear alike, yet have limits of their own."""
+    reasons = _apart(range(len(asked)), lambda places: [_unfit(*asked[at]) for at in places])
     fit = [at for at, reason in reasons.items() if reason is None]
-    heard = _apart(fit, lambda places: _heard(bundle, [windows[at] for at in places]))
+    heard = _apart(fit, lambda places: _heard(asked[places[0]][0], [asked[at][1] for at in places]))
     found = {at: reason for at, reason in reasons.items() if reason is not None} | heard
-    return [found[at] for at in range(len(windows))]
+    return [found[at] for at in range(len(asked))]
+
+
+def _unfit(bundle: Bundle, window: Array) -> Unlabelled | None:
+    known = bundle.manifest
+    return unfit(window, known.rate, known.limits, known.band)
 
 
 def names(bundle: Bundle, judged: Judgements, at: int) -> tuple[dict[str, str], Heads]:

@@ -70,9 +70,13 @@ class Network(nn.Module):
 
         The layers are summed window by window, so that what is padded is 256 channels wide and not all the layers.
         """
-        weights, sizes = self.layer_weights(), [window.shape[1] for window in windows]
-        mixed = torch.cat([torch.einsum("l,ltv->tv", weights, window) for window in windows])  # (all frames, values)
-        frames = nn.utils.rnn.pad_sequence(self.project(mixed).split(sizes), batch_first=True)  # (windows, frames, ...)
+        weights = self.layer_weights()
+        return self.of_mixed([torch.einsum("l,ltv->tv", weights, window) for window in windows])
+
+    def of_mixed(self, windows: Sequence[Tensor]) -> Tensor:
+        """The same of each window's sum of layers by `layer_weights`, (frames, values)."""
+        sizes = [len(window) for window in windows]
+        frames = nn.utils.rnn.pad_sequence(self.project(torch.cat(list(windows))).split(sizes), batch_first=True)
         lengths = torch.tensor(sizes, device=frames.device)
         mask = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
         scores: Tensor = self.classify(self.pooling(frames, mask))
@@ -101,13 +105,16 @@ class Networks:
 def listen(networks: Networks, feature: Framewise, layer: int, windows: Sequence[NDArray[np.float32]]) -> list[Judged]:
     """Of each window at the feature's rate: the mean frame of a layer, (values,), and every head's values, (columns,).
 
-    Networks hear each window by itself, so none can change another's result; and no more frames are held than the
-    encoder gives at once: all layers of 20 s are 100 MB.
+    Networks hear each window by itself, so none can change another's result. Every network's sum of the layers is made
+    while they pass, and so is that layer by itself: all layers of 20 s would be 100 MB.
     """
+    by_head = networks.by_head.values()
+    mixes = torch.stack([network.layer_weights() for network in by_head])  # (heads, layers)
+    own = functional.one_hot(torch.tensor([layer]), mixes.shape[1]).to(mixes)
     found: dict[int, Judged] = {}
-    for at, frames in feature.hidden(windows):
-        scores = torch.cat([network([frames])[0] for network in networks.by_head.values()])
-        found[at] = frames[layer].mean(dim=0).cpu().numpy(), scores.double().cpu().numpy()
+    for at, (frames, *sums) in feature.mixed(windows, torch.cat([own, mixes])):
+        scores = torch.cat([network.of_mixed([mixed])[0] for network, mixed in zip(by_head, sums, strict=True)])
+        found[at] = frames.mean(dim=0).cpu().numpy(), scores.double().cpu().numpy()
     return [found[at] for at in range(len(windows))]
 
 

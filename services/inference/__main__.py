@@ -1,4 +1,4 @@
-"""`python -m services.inference`: serve one bundle until told to stop."""
+"""`python -m services.inference`: serve bundles until told to stop."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from services.emotion.manifest import BundleError
-from services.inference.served import open_bundle
+from services.inference.served import open_bundles
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
 from streams.discreet import discreet
@@ -23,11 +23,12 @@ def main() -> None:
     discreet()
     try:
         settings = InferenceSettings.read(os.environ)
-        bundle = open_bundle(settings)
+        bundles = open_bundles(settings)
     except (SettingsError, BundleError) as error:
         sys.exit(str(error))
-    server = InferenceServer(bundle, settings, Metrics(CollectorRegistry()))
-    log.info("serving a bundle", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
+    server = InferenceServer(bundles, settings, Metrics(CollectorRegistry()))
+    for bundle in bundles.values():
+        log.info("serving a bundle", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
     web.run_app(
         server.app(),
         host=settings.host,

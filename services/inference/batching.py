@@ -1,19 +1,30 @@
 """Windows of many requests judged together: what waits while a batch is judged is the next batch.
 
-So an idle service judges at once, and the more requests wait, the fatter are its batches.
+So an idle service judges at once, and the more requests wait, the fatter are its batches. Requests for bundles that
+hear alike go in one batch, so that their windows share a pass of the encoder; each bundle judges its own.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from typing import Generic, Protocol, TypeVar
 
 from services.emotion.model import Judgements
 from services.inference.model import Sent
 
-Judge = Callable[[Sequence[Sent]], Judgements]
+
+class Judge(Protocol):
+    """A bundle, as far as batches go by it."""
+
+    @property
+    def hears(self) -> Hashable:
+        """Judges with the same may be asked together."""
+
+
+Asked = TypeVar("Asked", bound=Judge)
 
 
 class LateError(Exception):
@@ -21,8 +32,8 @@ class LateError(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    judge: Judge
+class _Waiting(Generic[Asked]):
+    judge: Asked
     windows: Sequence[Sent] = field(repr=False)
     deadline: float
     judged: asyncio.Future[Judgements]
@@ -32,16 +43,27 @@ class _Waiting:
         return sum(window.seconds for window in self.windows)
 
 
-class Batching:
-    """`threads` judge `count` batches at a time, each of at most so many `seconds` of audio, or one larger request."""
+class Batching(Generic[Asked]):
+    """`threads` judge `count` batches at a time, each of at most so many `seconds` of audio, or one larger request.
 
-    def __init__(self, threads: Executor, count: int, *, seconds: float, wait_s: float) -> None:
-        self._threads, self._free = threads, count
+    `work` is given judges that hear alike, each once and with its windows.
+    """
+
+    def __init__(
+        self,
+        threads: Executor,
+        count: int,
+        work: Callable[[Sequence[tuple[Asked, Sequence[Sent]]]], Sequence[Judgements]],
+        *,
+        seconds: float,
+        wait_s: float,
+    ) -> None:
+        self._threads, self._free, self._work = threads, count, work
         self._seconds, self._wait_s = seconds, wait_s
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_Waiting[Asked]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def judged(self, judge: Judge, windows: Sequence[Sent]) -> Judgements:
+    async def judged(self, judge: Asked, windows: Sequence[Sent]) -> Judgements:
         """What `judge` says of these windows, given to it together with those of others.
 
         Raises LateError after `wait_s` without a turn, else what judging the batch raised.
@@ -59,36 +81,54 @@ class Batching:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    def _next(self) -> list[_Waiting]:
-        """The oldest that somebody still waits for, and after it, in order, what its judge can take besides."""
-        batch: list[_Waiting] = []
-        room, now = self._seconds, asyncio.get_running_loop().time()
-        while self._queue:
-            waiting = self._queue[0]
-            if waiting.judged.done():  # its client has gone
-                self._queue.popleft()
-            elif waiting.deadline < now:
-                self._queue.popleft().judged.set_exception(LateError())
-            elif batch and (waiting.seconds > room or waiting.judge is not batch[0].judge):
-                break
-            else:
-                batch.append(self._queue.popleft())
+    def _next(self) -> list[_Waiting[Asked]]:
+        """The oldest that somebody still waits for, and of those after it, in order, what can be judged with it."""
+        self._drop()
+        batch: list[_Waiting[Asked]] = []
+        left: deque[_Waiting[Asked]] = deque()
+        room = self._seconds
+        for waiting in self._queue:
+            alike = not batch or waiting.judge.hears == batch[0].judge.hears
+            if alike and (not batch or waiting.seconds <= room):
+                batch.append(waiting)
                 room -= waiting.seconds
+            else:
+                left.append(waiting)
+                room = 0 if alike else room  # who came later does not go first
+        self._queue = left
         return batch
 
-    async def _run(self, batch: Sequence[_Waiting]) -> None:
-        windows = [window for waiting in batch for window in waiting.windows]
+    def _drop(self) -> None:
+        """Those that nobody waits for any more, or have waited for too long."""
+        now = asyncio.get_running_loop().time()
+        for waiting in self._queue:
+            if waiting.deadline < now and not waiting.judged.done():
+                waiting.judged.set_exception(LateError())
+        self._queue = deque(waiting for waiting in self._queue if not waiting.judged.done())
+
+    async def _run(self, batch: Sequence[_Waiting[Asked]]) -> None:
+        groups = _by_judge(batch)
+        parts = [(group[0].judge, [each for waiting in group for each in waiting.windows]) for group in groups]
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, batch[0].judge, windows)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, parts)
         except Exception as error:  # noqa: BLE001 - whoever waits is told
             for waiting in batch:
                 _tell(waiting.judged, error)
         else:
-            for waiting, part in zip(batch, split(found, [len(each.windows) for each in batch]), strict=True):
-                _tell(waiting.judged, part)
+            for group, judged in zip(groups, found, strict=True):
+                for waiting, part in zip(group, split(judged, [len(each.windows) for each in group]), strict=True):
+                    _tell(waiting.judged, part)
         finally:
             self._free += 1
             self._start()
+
+
+def _by_judge(batch: Sequence[_Waiting[Asked]]) -> list[list[_Waiting[Asked]]]:
+    """In the order in which the judges come first."""
+    groups: dict[int, list[_Waiting[Asked]]] = {}
+    for waiting in batch:
+        groups.setdefault(id(waiting.judge), []).append(waiting)
+    return list(groups.values())
 
 
 def split(judged: Judgements, counts: Sequence[int]) -> Iterator[Judgements]:

@@ -9,7 +9,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.emotion.bundle import Bundle
-from services.emotion.model import NO_CLASS, Judgements, judge, outcome_of
+from services.emotion.model import NO_CLASS, Judgements, judge_together, outcome_of
 from services.inference.oip import (
     InferRequest,
     Ints,
@@ -83,7 +83,14 @@ def read(body: bytes, header_length: int | None, max_windows: int) -> tuple[Infe
 
 def heard(bundle: Bundle, windows: Sequence[Sent]) -> Judgements:
     """What the bundle says of windows as they were sent."""
-    return judge(bundle, [_resampled(window, bundle.manifest.rate) for window in windows])
+    return heard_together([(bundle, windows)])[0]
+
+
+def heard_together(parts: Sequence[tuple[Bundle, Sequence[Sent]]]) -> list[Judgements]:
+    """The same of bundles that hear alike, each with its windows."""
+    return judge_together(
+        [(bundle, [_resampled(each, bundle.manifest.rate) for each in windows]) for bundle, windows in parts]
+    )
 
 
 def reply(bundle: Bundle, judged: Judgements, request: InferRequest) -> Reply:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -16,42 +16,44 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.emotion.bundle import Bundle
 from services.emotion.manifest import BundleError
 from services.emotion.model import Judgements
-from services.inference.batching import Batching, Judge, LateError
+from services.inference.batching import Batching, LateError
 from services.inference.gpu import gpu_memory
-from services.inference.model import VERSION, Sent, heard, metadata, read, reply
+from services.inference.model import VERSION, Sent, heard_together, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
 from services.inference.pulse import Pulse
-from services.inference.served import open_bundle, warm_up
+from services.inference.served import holding, named_apart, open_bundle, warm_up
 from services.inference.settings import InferenceSettings
 from streams.metrics import Metrics
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-EXTENSIONS = ["binary_tensor_data", "model_repository(index)", "model_repository(load)"]
+EXTENSIONS = ["binary_tensor_data", *(f"model_repository({each})" for each in ("index", "load", "unload"))]
 RETRY_AFTER_S = 1
 
 log = logging.getLogger(__name__)
 
 
 class InferenceServer:
-    """One bundle served. Requests are judged in batches; what they hold in memory together is bounded."""
+    """Bundles served. Requests are judged in batches; what they hold in memory together is bounded."""
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundles: Mapping[Path, Bundle],
         settings: InferenceSettings,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
-        self._served = self._serve(bundle)
+        self._served = dict(bundles)
         self._settings = settings
         self._pulse = Pulse(settings.liveness, clock)
         self._held = 0  # bytes of the requests that are read, wait or are judged
         self._threads = ThreadPoolExecutor(settings.threads, "judge")
         self._codec = ThreadPoolExecutor(1, "codec")  # a request is read while a batch is judged
-        self._batching = Batching(self._threads, settings.threads, seconds=settings.batch_s, wait_s=settings.wait_s)
+        self._batching = Batching[Bundle](
+            self._threads, settings.threads, self._judged, seconds=settings.batch_s, wait_s=settings.wait_s
+        )
 
     def app(self) -> web.Application:
         """The aiohttp application; its start-up warms the model up."""
@@ -67,14 +69,14 @@ class InferenceServer:
         app.router.add_get("/v2/health/ready", self._ready)
         app.router.add_post("/v2/repository/index", self._index)
         app.router.add_post("/v2/repository/models/{name}/load", self._load)
+        app.router.add_post("/v2/repository/models/{name}/unload", self._unload)
         app.router.add_get("/metrics", self._exposition)
         return app
 
     async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         with self._pulse.working():
-            await _in(
-                self._threads, warm_up, self._served.bundle
-            )  # nothing listens before: a cold service is not ready
+            for bundle in self._served.values():  # nothing listens before: a cold service is not ready
+                await _in(self._threads, warm_up, bundle)
         self._pulse.look()
         beating = asyncio.create_task(self._pulse.run())
         yield
@@ -105,29 +107,39 @@ class InferenceServer:
         return _json({**beside, question: live}, status=200 if live else 503)
 
     async def _index(self, _request: web.Request) -> web.Response:
-        name = self._served.bundle.manifest.name
-        return _json([{"name": name, "version": VERSION, "state": "READY", "reason": ""}])
+        about = {"version": VERSION, "state": "READY", "reason": ""}
+        return _json([{"name": bundle.manifest.name, **about} for bundle in self._served.values()])
 
     async def _load(self, request: web.Request) -> web.Response:
-        """Serve the bundle that lies in the folder by now. Where it cannot be, the one before it serves on.
+        """Serve the bundle of this name that lies in one of the folders by now.
 
-        Requests that have come already are answered by the bundle that they came to.
+        Where it cannot be, the one before it serves on. Requests that have come already are answered by the bundle that
+        they came to.
         """
         wanted = request.match_info["name"]
         try:
-            bundle = await asyncio.to_thread(_ready, self._settings, wanted)
+            folder, bundle = await asyncio.to_thread(_ready, self._settings, wanted)
+            self._served[folder] = named_apart(folder, bundle, self._served)
         except BundleError as error:
             log.error("a bundle was not taken; the one before it serves on", extra={"reason": str(error)})  # noqa: TRY400
             raise web.HTTPBadRequest(text=str(error)) from error
-        self._served = self._serve(bundle)
         log.info("serving another bundle", extra={"bundle": wanted, "sha256": bundle.sha256})
         return _json({})
 
+    async def _unload(self, request: web.Request) -> web.Response:
+        """Serve a bundle no more, unless it is the last; requests that have come to it are answered."""
+        bundle = self._asked(request)
+        if len(self._served) == 1:
+            raise web.HTTPBadRequest(text=f"{bundle.manifest.name} is the only model; stop the service instead")
+        self._served = {folder: each for folder, each in self._served.items() if each is not bundle}
+        log.info("serving a bundle no more", extra={"bundle": bundle.manifest.name, "sha256": bundle.sha256})
+        return _json({})
+
     async def _model(self, request: web.Request) -> web.Response:
-        return _json(metadata(self._asked(request).bundle))
+        return _json(metadata(self._asked(request)))
 
     async def _model_ready(self, request: web.Request) -> web.Response:
-        return self._health("ready", name=self._asked(request).bundle.manifest.name)
+        return self._health("ready", name=self._asked(request).manifest.name)
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         self._metrics.set("queued_bytes", self._held)
@@ -139,35 +151,32 @@ class InferenceServer:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _infer(self, request: web.Request) -> web.Response:
-        served = self._asked(request)
+        bundle = self._asked(request)
         size = self._admit(request)
         self._held += size
         try:
             body = await self._body(request)
             with self._pulse.working():
-                return _binary(await self._answered(served, body, _header_length(request)))
+                return _binary(await self._answered(bundle, body, _header_length(request)))
         finally:
             self._held -= size
 
-    async def _answered(self, served: "_Served", body: bytes, header_length: int | None) -> Reply:
+    async def _answered(self, bundle: Bundle, body: bytes, header_length: int | None) -> Reply:
         limit = self._settings.max_windows
         request, windows = await _in(self._codec, read, body, header_length, limit)
         try:
-            judged = await self._batching.judged(served.judge, windows)
+            judged = await self._batching.judged(bundle, windows)
         except LateError as error:
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             text = "the request waited too long for its turn; try again later"
             raise web.HTTPServiceUnavailable(text=text, headers=headers) from error
-        return await _in(self._codec, reply, served.bundle, judged, request)
+        return await _in(self._codec, reply, bundle, judged, request)
 
-    def _serve(self, bundle: Bundle) -> "_Served":
-        def timed(windows: Sequence[Sent]) -> Judgements:
-            with self._metrics.timed("model_seconds"):
-                judged = heard(bundle, windows)
-            self._metrics.observe("inference_batch_windows", len(windows))
-            return judged
-
-        return _Served(bundle, timed)
+    def _judged(self, parts: Sequence[tuple[Bundle, Sequence[Sent]]]) -> list[Judgements]:
+        with self._metrics.timed("model_seconds"):
+            judged = heard_together(parts)
+        self._metrics.observe("inference_batch_windows", sum(len(windows) for _, windows in parts))
+        return judged
 
     def _admit(self, request: web.Request) -> int:
         """The bytes that the request will hold; 413 or 429 where there is no room for them."""
@@ -191,29 +200,21 @@ class InferenceServer:
         except TimeoutError as error:
             raise web.HTTPRequestTimeout(text="the request's body did not arrive in time") from error
 
-    def _asked(self, request: web.Request) -> "_Served":
-        """What is served, if that is what the request names."""
-        name, asked = self._served.bundle.manifest.name, request.match_info.get("version", VERSION)
-        if request.match_info["name"] != name or asked != VERSION:
-            raise web.HTTPNotFound(text=f"there is model {name}, version {VERSION}, and no other")
-        return self._served
+    def _asked(self, request: web.Request) -> Bundle:
+        """The bundle that the request names."""
+        bundles = {bundle.manifest.name: bundle for bundle in self._served.values()}
+        found = bundles.get(request.match_info["name"])
+        if found is None or request.match_info.get("version", VERSION) != VERSION:
+            raise web.HTTPNotFound(text=f"there is model {', '.join(bundles)}, version {VERSION}, and no other")
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Served:
-    bundle: Bundle
-    judge: Judge
-
-
-def _ready(settings: InferenceSettings, wanted: str) -> Bundle:
-    """The bundle in the folder, warm. BundleError where it cannot be used, or has another name."""
-    bundle = open_bundle(settings)
-    if bundle.manifest.name != wanted:
-        raise BundleError(
-            f"{settings.bundle}: holds bundle {bundle.manifest.name!r}; load that one, or copy {wanted!r}"
-        )
+def _ready(settings: InferenceSettings, wanted: str) -> tuple[Path, Bundle]:
+    """The bundle of this name, warm, and its folder. BundleError where there is none, or it cannot be used."""
+    folder = holding(settings, wanted)
+    bundle = open_bundle(settings, folder)
     warm_up(bundle)
-    return bundle
+    return folder, bundle
 
 
 async def _in(threads: Executor, work: Callable[..., T], *args: object) -> T:

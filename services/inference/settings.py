@@ -1,9 +1,10 @@
 """What the inference service must be told; read once, from `UNDERTONE_INFERENCE_*` environment variables."""
 
+import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from services.emotion.bundle import DEMO
 from streams.settings import FromEnvironment
@@ -18,6 +19,8 @@ class InferenceSettings(FromEnvironment):
 
     bundle: Path = DEMO
     """Folder of the bundle to serve; the built-in `demo` where it is not given."""
+    more_bundles: tuple[Path, ...] = ()
+    """Folders of bundles to serve beside it, as PATH separates folders; those of one encoder hold its weights once."""
     allow_demo_bundle: bool = False
     """Serve a bundle that is marked as fit for demonstrations only."""
     device: str = "cpu"
@@ -42,6 +45,16 @@ class InferenceSettings(FromEnvironment):
     """A client that has not sent its whole request by then is turned away with 408."""
     liveness: Path | None = None
     """File that the service touches while it is alive; None: none."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of all bundles."""
+        return self.bundle, *self.more_bundles
+
+    @field_validator("more_bundles", mode="before")
+    @classmethod
+    def _separated(cls, given: object) -> object:
+        return [each for each in given.split(os.pathsep) if each] if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _queue_holds_a_request(self) -> Self:

@@ -45,8 +45,9 @@ class Encoder(nn.Module):
         self.positions = Positions(encoder.pos_conv_embed, kernels)
         self.stable = bool(config.do_stable_layer_norm)
         self.norm = encoder.layer_norm
+        self.whole = len(layers)  #: the last hidden layer of the network, whatever is left of it
         #: Which hidden layer has the final norm; what an adapter reads has none.
-        self.normed = len(layers) if self.stable and network.adapter is None else None
+        self.normed = self.whole if self.stable and network.adapter is None else None
         self.bias = Bias(layers[0].attention) if hasattr(layers[0].attention, "rel_attn_embed") else None
         self.layers = nn.ModuleList([Layer(layer, stable=self.stable, kernels=kernels) for layer in layers])
         heads = int(config.num_attention_heads)
@@ -74,6 +75,10 @@ class Encoder(nn.Module):
         """Forget the layers after hidden layer `layer`."""
         self.layers = self.layers[:layer]
 
+    def deepen(self, whole: "Encoder") -> None:
+        """Take back the layers that were forgotten from another encoder of the same weights; runs go on meanwhile."""
+        self.layers = nn.ModuleList([*self.layers, *whole.layers[len(self.layers) :]])
+
     @property
     def device(self) -> torch.device:
         """Where it runs."""
@@ -97,9 +102,12 @@ class Encoder(nn.Module):
             found[some] = self._means(windows[some], layers, audio)
         return found
 
-    def mixed(self, windows: Sequence[Tensor], weights: Tensor, audio: Audio | None = None) -> list[Tensor]:
-        """(frames, values) of each window, float32: the weighed sum of as many of the first hidden layers."""
-        return list(self._each(windows, lambda states, _: readings.mixed(states, weights.to(self.device)), audio))
+    def mixed(self, windows: Sequence[Tensor], weights: Tensor, audio: Audio | None = None) -> Iterator[Tensor]:
+        """(sums, frames, values), float32, of one window after the other: weighed sums of the first hidden layers.
+
+        `weights` is (sums, layers). Layers are added up as they pass, so that memory does not grow with their number.
+        """
+        return self._each(windows, lambda states, _: readings.mixed(states, weights.to(self.device)), audio)
 
     def hidden(self, windows: Sequence[Tensor], audio: Audio | None = None) -> Iterator[Tensor]:
         """(layers, frames, values), float32, of one window after the other: all hidden layers, one pack at a time."""
@@ -115,23 +123,24 @@ class Encoder(nn.Module):
     def states(self, samples: Tensor, packed: Pack) -> Iterator[Tensor]:
         """(frames, values) of one hidden layer after the other; none is computed before it is asked for."""
         frames = self.project(self.project_norm(self.extract(samples, packed)))
-        norms = self._norms()
+        layers = self.layers  # another thread may put others in their place
+        norms = self._norms(layers)
         frames, rows = self._next(frames, self.positions(frames, packed), next(norms))
         yield frames
         attend = self.attention.over(packed)
-        for at, (layer, norm) in enumerate(zip(self.layers, norms, strict=True), 1):
+        for at, (layer, norm) in enumerate(zip(layers, norms, strict=True), 1):
             frames, more = layer(frames, rows, attend)
             frames, rows = self._next(frames, more, norm)
             yield rows if at == self.normed else frames
 
-    def _norms(self) -> Iterator[Any]:
+    def _norms(self, layers: nn.ModuleList) -> Iterator[Any]:
         """What the frames are normed by before the first layer and after each: for the next, where norms come first."""
         if self.stable:
-            yield from (layer.first for layer in self.layers)
+            yield from (layer.first for layer in layers)
             yield self.norm
         else:
             yield self.norm
-            yield from (layer.second for layer in self.layers)
+            yield from (layer.second for layer in layers)
 
     def _next(self, frames: Tensor, more: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
         """The next frames, and what the next layer reads of them."""

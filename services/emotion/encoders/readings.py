@@ -18,10 +18,11 @@ def means(states: Iterable[Tensor], pack: Pack, layers: Sequence[int]) -> Tensor
 
 
 def mixed(states: Iterable[Tensor], weights: Tensor) -> Tensor:
-    """(frames, values) in float32: the weighed sum of the first layers, as many as there are weights."""
-    total = torch.zeros((), device=weights.device)
-    for weight, state in zip(weights, states, strict=False):
-        total = total + weight * state.float()
+    """(sums, frames, values) in float32 of the first layers, as many as `weights`, (sums, layers), has columns."""
+    each = iter(states)
+    total = weights[:, 0, None, None] * next(each).float()
+    for weight, state in zip(weights.T[1:, :, None, None], each, strict=False):
+        total.addcmul_(weight, state.float())
     return total
 
 

@@ -52,6 +52,12 @@ class Framewise(Feature, Protocol):
     def hidden(self, windows: Sequence[Array]) -> "Iterator[tuple[int, Tensor]]":
         """Index and the same frames of each window, where they were computed, in any order; few are held at once."""
 
+    def mixed(self, windows: Sequence[Array], weights: "Tensor") -> "Iterator[tuple[int, Tensor]]":
+        """Index and (sums, frames, values) of each window: its layers summed as `weights`, (sums, layers), says.
+
+        Few windows' sums are held at once, and of no window all layers.
+        """
+
     def vectors(self, windows: Sequence[Array], layers: Sequence[int] | None = None, rate: int | None = None) -> Array:
         """(n, layers, values): of every layer that is left, or of these, in this order; none after them is computed.
 

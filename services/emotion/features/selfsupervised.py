@@ -14,6 +14,7 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model, WavLMModel
 
 from services.emotion.encoders.audio import Recorded
 from services.emotion.encoders.encoder import Encoder
+from services.emotion.encoders.shared import reader
 from services.emotion.features.feature import Array, FeatureError
 from services.emotion.features.pretrained import load, part
 from services.emotion.features.sources import Model, pretrained
@@ -29,16 +30,25 @@ class SelfSupervised:
         files = pretrained(model)
         self.name = name
         self.version = f"{VERSION} {files.sha256}"
-        network = load(NETWORKS[name], files, device)
-        self.encoder = Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
+
+        def opened() -> Encoder:
+            network = load(NETWORKS[name], files, device)
+            return Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
+
+        self._reader = reader((name, files.sha256, device), opened)
         prepared = part(Wav2Vec2FeatureExtractor, files)
         self.rate, self._normalised = int(prepared.sampling_rate), bool(prepared.do_normalize)
-        self.layers = self.encoder.last + 1
+        self.layers = self.encoder.whole + 1
         self.values = self.encoder.values
 
+    @property
+    def encoder(self) -> Encoder:
+        """Whose layers these are. Features of the same files share it."""
+        return self._reader.encoder
+
     def exit_at(self, layer: int) -> None:
-        """Forget the network's layers after hidden layer `layer`, and give none of them from now on."""
-        self.encoder.exit_at(layer)
+        """Give no layer after hidden layer `layer` from now on; those that nobody else gives are forgotten."""
+        self._reader.exit_at(layer)
 
     def warm(self, layers: Sequence[int] | None = None) -> None:
         """Do now what a GPU would do when vectors of these layers are first asked for."""
@@ -59,10 +69,16 @@ class SelfSupervised:
     def hidden(self, windows: Sequence[Array]) -> Iterator[tuple[int, Tensor]]:
         """Index and the same frames of each window, on the encoder's device."""
         audio = Recorded(self.rate, self.rate, self._normalised)
-        yield from enumerate(self.encoder.hidden(self._long_enough(windows, audio), audio))
+        every = self.encoder.hidden(self._long_enough(windows, audio), audio)
+        yield from enumerate(frames[: self._reader.last + 1] for frames in every)
+
+    def mixed(self, windows: Sequence[Array], weights: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Index and (sums, frames, values) of each window: sums of its layers by `weights`, (sums, layers)."""
+        audio = Recorded(self.rate, self.rate, self._normalised)
+        yield from enumerate(self.encoder.mixed(self._long_enough(windows, audio), weights, audio))
 
     def _wanted(self, layers: Sequence[int] | None) -> Sequence[int]:
-        return range(self.encoder.last + 1) if layers is None else layers
+        return range(self._reader.last + 1) if layers is None else layers
 
     def _long_enough(self, windows: Sequence[Array], audio: Recorded) -> list[Tensor]:
         for window in windows:

@@ -48,7 +48,7 @@ async def _serving(
     served: Bundle, port: int = 0, *middlewares: Middleware, **more: Path | float
 ) -> AsyncIterator[TestServer]:
     settings = InferenceSettings(allow_demo_bundle=True, **more)
-    app = InferenceServer(served, settings, Metrics(CollectorRegistry())).app()
+    app = InferenceServer({settings.bundle: served}, settings, Metrics(CollectorRegistry())).app()
     app.middlewares.extend(middlewares)
     async with TestServer(app, port=port) as server:
         yield server

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
-from services.emotion.bundle import Bundle
+from services.emotion.bundle import DEMO, Bundle
 from services.inference.pulse import STUCK_S
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
@@ -79,7 +79,7 @@ class Clock:
 async def test_threads_that_are_stuck_are_neither_live_nor_ready_until_they_get_on(demo: Bundle) -> None:
     clock = Clock()
     registry = CollectorRegistry()
-    server = InferenceServer(demo, InferenceSettings(allow_demo_bundle=True), Metrics(registry), clock)
+    server = InferenceServer({DEMO: demo}, InferenceSettings(allow_demo_bundle=True), Metrics(registry), clock)
     paths = ("/v2/health/live", "/v2/health/ready", "/v2/models/demo/ready")
     async with TestServer(server.app()) as served, aiohttp.ClientSession() as session:
 
@@ -98,7 +98,9 @@ async def test_threads_that_are_stuck_are_neither_live_nor_ready_until_they_get_
 
 
 async def test_nobody_is_told_ready_before_the_bundle_is_warm(demo: Bundle) -> None:
-    server = InferenceServer(demo, InferenceSettings(allow_demo_bundle=True, threads=1), Metrics(CollectorRegistry()))
+    server = InferenceServer(
+        {DEMO: demo}, InferenceSettings(allow_demo_bundle=True, threads=1), Metrics(CollectorRegistry())
+    )
     cold, port = threading.Event(), free_port()
     server._threads.submit(cold.wait)  # warming up comes after it
     served = TestServer(server.app(), port=port)

@@ -18,7 +18,8 @@ from services.inference.model import Sent
 class Judge:
     """Says of each window its length, once it is let; remembers its batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, hears: str = "alike") -> None:
+        self.hears = hears
         self.batches: list[list[int]] = []
         self.free = Event()
         self.began = Event()
@@ -33,6 +34,14 @@ class Judge:
             raise MemoryError
         classes = np.array(lengths, np.int64)
         return Judgements((None,) * len(lengths), {"head": classes}, {"head": classes[:, None].astype(np.float32)})
+
+
+#: Judges and windows of each batch.
+Parts = Sequence[tuple[Judge, Sequence[Sent]]]
+
+
+def work(parts: Parts) -> list[Judgements]:
+    return [judge(windows) for judge, windows in parts]
 
 
 @pytest.fixture
@@ -57,7 +66,10 @@ def said(judged: Judgements) -> list[int]:
 
 
 async def _asked(
-    batching: Batching, judge: Judge, requests: Sequence[Sequence[int]], meanwhile: Callable[[], None] = lambda: None
+    batching: Batching[Judge],
+    judge: Judge,
+    requests: Sequence[Sequence[int]],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[asyncio.Task[Judgements]]:
     """The requests, all there before the first of them is judged."""
     tasks = [asyncio.create_task(batching.judged(judge, windows(*lengths))) for lengths in requests]
@@ -69,7 +81,7 @@ async def _asked(
 
 
 async def test_what_waits_while_a_batch_is_judged_is_the_next_batch(judge: Judge, threads: ThreadPoolExecutor) -> None:
-    batching = Batching(threads, 1, seconds=100, wait_s=60)
+    batching = Batching(threads, 1, work, seconds=100, wait_s=60)
 
     tasks = await _asked(batching, judge, [[3], [1, 2], [5]])
 
@@ -80,7 +92,7 @@ async def test_what_waits_while_a_batch_is_judged_is_the_next_batch(judge: Judge
 async def test_a_batch_holds_no_more_seconds_than_it_may_and_a_larger_request_goes_alone(
     judge: Judge, threads: ThreadPoolExecutor
 ) -> None:
-    batching = Batching(threads, 1, seconds=10, wait_s=60)
+    batching = Batching(threads, 1, work, seconds=10, wait_s=60)
 
     await _asked(batching, judge, [[1], [4, 4], [3], [30], [2], [7]])
 
@@ -90,7 +102,7 @@ async def test_a_batch_holds_no_more_seconds_than_it_may_and_a_larger_request_go
 async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
     judge: Judge, threads: ThreadPoolExecutor
 ) -> None:
-    batching = Batching(threads, 1, seconds=10, wait_s=-1)
+    batching = Batching(threads, 1, work, seconds=10, wait_s=-1)
     judge.free.set()
 
     with pytest.raises(LateError):
@@ -100,7 +112,7 @@ async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
 
 
 async def test_a_request_whose_client_has_gone_is_not_judged(judge: Judge, threads: ThreadPoolExecutor) -> None:
-    batching = Batching(threads, 1, seconds=10, wait_s=60)
+    batching = Batching(threads, 1, work, seconds=10, wait_s=60)
 
     first, gone, last = [asyncio.create_task(batching.judged(judge, windows(n))) for n in (1, 2, 3)]
     await asyncio.to_thread(judge.began.wait, 10)
@@ -112,25 +124,46 @@ async def test_a_request_whose_client_has_gone_is_not_judged(judge: Judge, threa
     assert judge.batches == [[1], [3]]
 
 
-async def test_windows_for_another_bundle_are_another_batch(judge: Judge, threads: ThreadPoolExecutor) -> None:
-    batching, other = Batching(threads, 1, seconds=100, wait_s=60), Judge()
+async def _of_two(judge: Judge, other: Judge, threads: ThreadPoolExecutor) -> tuple[list[list[int]], list[list[int]]]:
+    """What is said to five requests for two bundles, and how many windows of each bundle a batch had."""
+    batches: list[list[int]] = []
+
+    def counted(parts: Parts) -> list[Judgements]:
+        found = work(parts)
+        batches.append([len(windows) for _, windows in parts])
+        return found
+
+    batching = Batching(threads, 1, counted, seconds=100, wait_s=60)
     other.free.set()
     tasks = [
         asyncio.create_task(batching.judged(by, windows(length)))
-        for by, length in ((judge, 1), (judge, 2), (other, 3), (judge, 4))
+        for by, length in ((judge, 1), (judge, 2), (other, 3), (judge, 4), (other, 5))
     ]
     await asyncio.to_thread(judge.began.wait, 10)
     judge.free.set()
-    await asyncio.wait(tasks)
+    return [said(found) for found in await asyncio.gather(*tasks)], batches
 
-    assert judge.batches == [[1], [2], [4]]
-    assert other.batches == [[3]]
+
+async def test_windows_for_bundles_that_hear_alike_are_one_batch_and_each_bundle_judges_its_own(
+    judge: Judge, threads: ThreadPoolExecutor
+) -> None:
+    other = Judge()
+    assert await _of_two(judge, other, threads) == ([[1], [2], [3], [4], [5]], [[1], [2, 2]])
+    assert (judge.batches, other.batches) == ([[1], [2, 4]], [[3, 5]])
+
+
+async def test_windows_for_a_bundle_that_hears_otherwise_are_another_batch_and_hold_nobody_up(
+    judge: Judge, threads: ThreadPoolExecutor
+) -> None:
+    other = Judge("otherwise")
+    assert await _of_two(judge, other, threads) == ([[1], [2], [3], [4], [5]], [[1], [2], [2]])
+    assert (judge.batches, other.batches) == ([[1], [2, 4]], [[3, 5]])
 
 
 async def test_a_batch_that_fails_fails_for_all_who_wait_for_it_and_the_next_is_judged(
     judge: Judge, threads: ThreadPoolExecutor
 ) -> None:
-    batching = Batching(threads, 1, seconds=3, wait_s=60)
+    batching = Batching(threads, 1, work, seconds=3, wait_s=60)
 
     def fail() -> None:
         judge.fails = True
@@ -150,7 +183,7 @@ def test_every_request_is_told_of_its_own_windows_however_they_are_batched(
 
     async def run() -> list[asyncio.Task[Judgements]]:
         with ThreadPoolExecutor(count) as threads:
-            return await _asked(Batching(threads, count, seconds=40, wait_s=60), judge, requests)
+            return await _asked(Batching(threads, count, work, seconds=40, wait_s=60), judge, requests)
 
     assert [said(task.result()) for task in asyncio.run(run())] == requests
     assert sorted(length for batch in judge.batches for length in batch) == sorted(

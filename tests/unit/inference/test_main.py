@@ -1,16 +1,37 @@
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from services.emotion.bundle import DEMO
 from services.emotion.manifest import BundleError
-from services.inference.served import open_bundle
+from services.inference.served import open_bundles
 from services.inference.settings import InferenceSettings
 from streams.settings import SettingsError
 
 
 def test_the_demo_bundle_is_refused_unless_a_setting_allows_it() -> None:
     with pytest.raises(BundleError, match=r"must not score real customers.*UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE=true"):
-        open_bundle(InferenceSettings())
-    assert open_bundle(InferenceSettings(allow_demo_bundle=True)).manifest.name == "demo"
+        open_bundles(InferenceSettings())
+    ((folder, bundle),) = open_bundles(InferenceSettings(allow_demo_bundle=True)).items()
+    assert (folder, bundle.manifest.name) == (DEMO, "demo")
+
+
+def test_two_bundles_of_one_name_are_not_served(tmp_path: Path) -> None:
+    copy = shutil.copytree(DEMO, tmp_path / "copy")
+    with pytest.raises(BundleError, match=rf"^{copy}: holds bundle 'demo', and so does {DEMO}; name one"):
+        open_bundles(InferenceSettings(allow_demo_bundle=True, more_bundles=(copy,)))
+
+
+def test_more_bundles_are_folders_separated_as_a_path_separates_them() -> None:
+    given = os.pathsep.join(["one", "", "two"])
+    assert InferenceSettings.read({"UNDERTONE_INFERENCE_MORE_BUNDLES": given}).folders == (
+        DEMO,
+        Path("one"),
+        Path("two"),
+    )
 
 
 def test_a_queue_that_cannot_hold_the_largest_request_is_refused() -> None:

@@ -38,10 +38,10 @@ def test_every_layer_is_transformers_own_for_windows_of_any_lengths_at_once(
 
 @pytest.mark.parametrize("name", ["wav2vec2", "wavlm"])
 def test_the_weighed_sum_of_layers_is_that_of_transformers_layers(network: Network, name: str) -> None:
-    windows, weights = voices([40_000, 64_079]), torch.tensor([0.1, 0.3, 0.2, 0.1, 0.3])
+    windows, weights = voices([40_000, 64_079]), torch.tensor([[0.1, 0.3, 0.2, 0.1, 0.3], [0, 0, 1, 0, 0]])
     mixed = Encoder(network(name)).mixed(windows, weights)
     for found, theirs in zip(mixed, own(network(name), windows), strict=True):
-        torch.testing.assert_close(found, torch.einsum("l,ltv->tv", weights, theirs), atol=1e-4, rtol=0)
+        torch.testing.assert_close(found, torch.einsum("sl,ltv->stv", weights, theirs), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "norm", "stable"), KINDS)
@@ -103,7 +103,7 @@ def test_as_many_hidden_layers_are_held_for_the_means_of_all_as_for_those_of_one
     for read in (
         lambda: encoder.means(windows, [4]),
         lambda: encoder.means(windows, range(5)),
-        lambda: encoder.mixed(windows, torch.ones(5)),
+        lambda: list(encoder.mixed(windows, torch.ones(3, 5))),
     ):
         read()
         most.append(max(held))

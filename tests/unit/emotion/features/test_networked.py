@@ -1,6 +1,7 @@
 """A bundle of networks: saved and loaded, refused where its files disagree, and judging window by window."""
 
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -17,6 +18,8 @@ from safetensors.torch import save
 
 from services.emotion.abstention import Reference, placed, refer
 from services.emotion.bundle import DEMO, Bundle, load_bundle, save_bundle
+from services.emotion.encoders.encoder import Encoder
+from services.emotion.encoders.packing import Pack
 from services.emotion.features.registry import open_feature
 from services.emotion.features.sources import Model
 from services.emotion.manifest import (
@@ -130,35 +133,52 @@ def test_a_window_far_from_those_that_networks_learnt_is_out_of_domain_and_told(
     assert judged.classes["mood.full"][0] != NO_CLASS
 
 
-class Ill:
-    """A feature that raises, or gives frames that are no numbers, at one window alone."""
+def test_as_many_hidden_layers_are_held_for_networks_as_for_machines_however_many_there_are(
+    make: Make, speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, held, states = make(), list[int](), Encoder.states
 
-    def __init__(self, well: Any, culprit: int, layer: int | None) -> None:  # noqa: ANN401 - any feature
-        self._well, self._culprit, self._layer = well, culprit, layer
+    def watched(self: Encoder, samples: torch.Tensor, packed: Pack) -> Iterator[torch.Tensor]:
+        seen: list[weakref.ref[torch.Tensor]] = []
+        for state in states(self, samples, packed):
+            seen.append(weakref.ref(state))
+            held.append(sum(each() is not None for each in seen))
+            yield state
+
+    monkeypatch.setattr(Encoder, "states", watched)
+    assert judge(bundle, [short(speech(0)), short(speech(1))]).reasons == (None, None)
+    assert (len(held), max(held)) == (bundle.feature.layers, 2)
+
+
+class Ill:
+    """A feature that raises, or gives sums of frames that are no numbers, at one window alone."""
+
+    def __init__(self, well: Any, culprit: int, spoilt: int | None) -> None:  # noqa: ANN401 - any feature
+        self._well, self._culprit, self._spoilt = well, culprit, spoilt
         self.rate = well.rate
 
-    def hidden(self, windows: list[Window]) -> Iterator[tuple[int, torch.Tensor]]:
-        for at, frames in self._well.hidden(windows):
+    def mixed(self, windows: list[Window], weights: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        for at, sums in self._well.mixed(windows, weights):
             ill = len(windows[at]) == self._culprit
-            if ill and self._layer is None:
+            if ill and self._spoilt is None:
                 raise ValueError("the customer's words")
-            spoiled = frames.clone()
+            spoiled = sums.clone()
             if ill:
-                spoiled[self._layer, 0, 0] = torch.nan
+                spoiled[self._spoilt, 0, 0] = torch.nan
             yield at, spoiled
 
 
 @pytest.mark.parametrize(
-    ("layer", "reason"),
-    [(LAYER, Unlabelled.NOT_FINITE), (0, Unlabelled.NOT_FINITE), (None, Unlabelled.MODEL_ERROR)],
-    ids=["in the layer that distances are told by", "in a layer that only networks hear", "raises"],
+    ("spoilt", "reason"),
+    [(0, Unlabelled.NOT_FINITE), (2, Unlabelled.NOT_FINITE), (None, Unlabelled.MODEL_ERROR)],
+    ids=["in the layer that distances are told by", "in what a network hears", "raises"],
 )
 def test_a_window_whose_frames_are_no_numbers_or_cannot_be_had_fails_alone(
-    make: Make, speech: Speech, caplog: pytest.LogCaptureFixture, layer: int | None, reason: Unlabelled
+    make: Make, speech: Speech, caplog: pytest.LogCaptureFixture, spoilt: int | None, reason: Unlabelled
 ) -> None:
     bundle, windows = make(), [short(speech(0)), speech(1)[4_000:14_000], short(speech(2))]
     well = judge(bundle, windows)
-    judged = judge(replace(bundle, feature=Ill(bundle.feature, 20_000, layer)), windows)
+    judged = judge(replace(bundle, feature=Ill(bundle.feature, 20_000, spoilt)), windows)
     assert judged.reasons == (None, reason, None)
     for head in HEADS:
         assert judged.classes[head].tolist() == [well.classes[head][0], NO_CLASS, well.classes[head][2]]
