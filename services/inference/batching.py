@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import Generic, Protocol, TypeVar
 
 from services.emotion.model import Judgements
@@ -72,7 +72,10 @@ class Batching(Generic[Asked]):
         waiting = _Waiting(judge, windows, loop.time() + self._wait_s, loop.create_future())
         self._queue.append(waiting)
         self._start()
-        return await waiting.judged
+        try:
+            return await waiting.judged
+        finally:
+            del waiting, windows  # an error holds this frame, and what holds the error must not be held by it
 
     def _start(self) -> None:
         while self._free and (batch := self._next()):
@@ -110,17 +113,19 @@ class Batching(Generic[Asked]):
         groups = _by_judge(batch)
         parts = [(group[0].judge, [each for waiting in group for each in waiting.windows]) for group in groups]
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._work, parts)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told
-            for waiting in batch:
-                _tell(waiting.judged, error)
-        else:
-            for group, judged in zip(groups, found, strict=True):
-                for waiting, part in zip(group, split(judged, [len(each.windows) for each in group]), strict=True):
+            for group, found in zip(groups, await self._worked(parts), strict=True):
+                for waiting, part in zip(group, _told(group, found), strict=True):
                     _tell(waiting.judged, part)
         finally:
             self._free += 1
             self._start()
+
+    async def _worked(self, parts: Sequence[tuple[Asked, Sequence[Sent]]]) -> Sequence[Judgements | Exception]:
+        """What `work` says of each part, or what it raised: an error holds this frame, which holds nobody who waits."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, parts)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            return [error] * len(parts)
 
 
 def _by_judge(batch: Sequence[_Waiting[Asked]]) -> list[list[_Waiting[Asked]]]:
@@ -129,6 +134,13 @@ def _by_judge(batch: Sequence[_Waiting[Asked]]) -> list[list[_Waiting[Asked]]]:
     for waiting in batch:
         groups.setdefault(id(waiting.judge), []).append(waiting)
     return list(groups.values())
+
+
+def _told(group: Sequence[_Waiting[Asked]], found: Judgements | Exception) -> Iterator[Judgements | Exception]:
+    """What is to be told to each of those who wait for the same judge."""
+    if isinstance(found, Exception):
+        return repeat(found, len(group))
+    return split(found, [len(each.windows) for each in group])
 
 
 def split(judged: Judgements, counts: Sequence[int]) -> Iterator[Judgements]:

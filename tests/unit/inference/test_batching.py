@@ -1,6 +1,8 @@
 """Requests that are judged together, each told of its own windows only."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -109,6 +111,34 @@ async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
         await batching.judged(judge, windows(1))
 
     assert judge.batches == []
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nobody looks for garbage."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("wait_s", [-1, 60], ids=["waited for too long", "failed"])
+async def test_what_a_request_held_is_free_once_its_client_is_told_that_it_is_not_judged(
+    judge: Judge, threads: ThreadPoolExecutor, wait_s: float
+) -> None:
+    batching = Batching(threads, 1, work, seconds=10, wait_s=wait_s)
+    judge.free.set()
+    judge.fails = True
+    asked = windows(1)
+    samples = weakref.ref(asked[0].samples)
+
+    try:
+        await batching.judged(judge, asked)
+    except (LateError, MemoryError):
+        del asked
+    await asyncio.sleep(0)
+
+    assert samples() is None
 
 
 async def test_a_request_whose_client_has_gone_is_not_judged(judge: Judge, threads: ThreadPoolExecutor) -> None:
