@@ -25,7 +25,7 @@ from streams.logs import LOGGING
 from streams.metrics import Metrics
 from streams.ports import Stage
 from streams.probes import serving
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.speech.activity import VoiceActivity
 from streams.speech.expecting import expecting
 from streams.stages.careful import Careful
@@ -34,6 +34,7 @@ from streams.stages.intake import named
 from streams.stages.label import LabelStage
 from streams.stages.relay import Relay
 from streams.stages.segment import Segment, is_withdrawal
+from streams.stages.untraced import Untraced
 from streams.store.attempts import PostgresAttempts
 from streams.store.audit import tell_head
 from streams.store.calls import PostgresCalls
@@ -86,6 +87,7 @@ class Parts:
         self.use_cases = usecases.load(settings.use_cases)
         wanted = {name: Served(use_case.bundle, use_case.demo) for name, use_case in self.use_cases.items()}
         self.emotion = InferenceClient(settings.inference, self.metrics, wanted)
+        self.tracing = _tracing(stage, settings, self.use_cases)
 
     def waiting(self) -> Mapping[str, Callable[[], bool]]:
         """Which dependencies are waited for now."""
@@ -99,13 +101,25 @@ class Parts:
         """Labels, evolutions and escalations, by the schemes and rules of the installed use cases."""
         rules = {name: use_case.rules for name, use_case in self.use_cases.items()}
         schemes = {name: use_case.scheme for name, use_case in self.use_cases.items()}
-        return Outcomes(self.database, rules, schemes, now)
+        return Outcomes(self.database, rules, schemes, now, self.tracing.trace_of)
 
     async def close(self) -> None:
         """Let go of every connection."""
         await self.sender.stop()
         await self.emotion.close()
         await self.database.close()
+        await asyncio.to_thread(self.tracing.close)
+
+
+def _tracing(stage: str, settings: Settings, use_cases: Collection[str]) -> Untraced:
+    if settings.traces is None:
+        return Untraced()
+    try:
+        from streams.adapters.spans import Spans  # noqa: PLC0415 - OpenTelemetry is an extra, and traces are off
+        from streams.stages.traced import Traced  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        raise SettingsError("UNDERTONE_TRACES: needs the extra `traces`: pip install 'undertone[traces]'") from error
+    return Traced(Spans.to(settings.traces, stage=stage, ratio=settings.traces_ratio), use_cases)
 
 
 def now() -> datetime:
@@ -121,7 +135,7 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
         use_cases={name: expecting(activity, use_case) for name, use_case in parts.use_cases.items()},
         partitions=partitions,
         store=PostgresCalls(parts.database),
-        sender=parts.sender,
+        sender=parts.tracing.sender(parts.sender),
         letters=parts.letters,
         activity=activity,
         metrics=parts.metrics,
@@ -133,12 +147,13 @@ def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
 def label(parts: Parts) -> LabelStage:
     """windows.v1 -> labels.v1."""
     asked = {name: use_case.asked for name, use_case in parts.use_cases.items()}
-    return LabelStage(parts.letters, parts.outcomes(), parts.emotion, asked, parts.sender, parts.metrics, now)
+    emotion, sender = parts.tracing.emotion(parts.emotion), parts.tracing.sender(parts.sender)
+    return LabelStage(parts.letters, parts.outcomes(), emotion, asked, sender, parts.metrics, now)
 
 
 def escalate(parts: Parts) -> EscalateStage:
     """labels.v1 -> Postgres."""
-    return EscalateStage(parts.letters, parts.outcomes(), parts.metrics, now)
+    return EscalateStage(parts.letters, parts.tracing.outcomes(parts.outcomes()), parts.metrics, now)
 
 
 def collect_seldom() -> None:
@@ -191,14 +206,15 @@ def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
     around = partial(Careful, attempts=attempts, letters=parts.letters, metrics=parts.metrics, waiting=waiting)
     if name == "segment":
         stage = segment(parts, partitions)
-        return around(stage, name=stage.named, needed=is_withdrawal)
+        return around(parts.tracing.stage(stage), name=stage.named, needed=is_withdrawal)
     later: Stage = label(parts) if name == "label" else escalate(parts)
-    return around(later, name=named)
+    return around(parts.tracing.stage(later), name=named)
 
 
 def _relay_worker(parts: Parts) -> mode.Worker:
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, waiting=parts.waiting())
-    relay = Relay(PostgresOutbox(parts.database, now), parts.sender, parts.metrics, liveness.progressed)
+    outbox = PostgresOutbox(parts.database, now, tracing=parts.tracing.relaying)
+    relay = Relay(outbox, parts.tracing.sender(parts.sender), parts.metrics, liveness.progressed)
 
     async def prune_often() -> None:
         while True:

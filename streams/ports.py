@@ -49,6 +49,7 @@ class Outgoing:
     key: bytes
     value: bytes = field(repr=False)
     headers: tuple[tuple[str, bytes], ...] = ()
+    cause: int | None = None  #: offset of the record by which it became certain, where a trace is to lead there
 
 
 class Sender(Protocol):

@@ -119,6 +119,11 @@ class Settings(FromEnvironment):
     """Port of the metrics; 0: none."""
     checkpoint_interval_s: float = Field(default=1.0, gt=0)
     """At most this often a partition's changed calls are written to PostgreSQL."""
+    traces: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    """Address of an OpenTelemetry collector (OTLP over HTTP) that spans are sent to, such as http://localhost:4318; no
+    traces where it is not given. Needs the extra `traces`."""
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Share of the traces that begin here and are kept; a publisher that sends `traceparent` decides for its own."""
     retention_days: int = Field(default=30, ge=8)
     """Days that a call's row, labels and escalations stay; 8 at least: escalations.v1 holds an escalation for seven,
     and what PostgreSQL has forgotten is not retracted."""

@@ -1,12 +1,14 @@
 # The stages, the jobs and the `undertone` command; no torch, no CUDA. From the root of a checkout:
 #
 #     docker build -f ops/docker/streams.Dockerfile -t undertone-streams:0.1.0 .
+#     docker build -f ops/docker/streams.Dockerfile --build-arg EXTRAS= -t undertone-streams:0.1.0 .   # without traces
 #     docker build -f ops/docker/streams.Dockerfile --target sbom --output . .     # sbom.json, CycloneDX
 #
 # PYTHON is the version that the tests run on; pin it by digest where you mirror it (PYTHON_IMAGE=python@sha256:...).
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+ARG EXTRAS=[traces]
 WORKDIR /app
 RUN python -m venv /opt/venv
 COPY pyproject.toml README.md LICENSE ./
@@ -14,7 +16,7 @@ COPY streams streams
 COPY services services
 COPY migrations migrations
 # Editable: the migrations lie beside the packages (streams/store/migrate.py).
-RUN /opt/venv/bin/pip install --no-cache-dir --editable .
+RUN /opt/venv/bin/pip install --no-cache-dir --editable ".${EXTRAS}"
 
 FROM build AS listed
 RUN python -m venv /opt/sbom \

@@ -1,6 +1,7 @@
 """Labels, evolutions, escalations and outbox in memory: the twin of PostgreSQL as label, escalate and relay see it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,8 @@ class MemoryOutcomes:
     rules: Mapping[str, Sequence[Rule]]
     schemes: Mapping[str, Scheme]
     clock: Callable[[], datetime]
+    trace_of: Callable[[str], str | None] = lambda _: None
+    tracing: Callable[[Mapping[str, str]], AbstractContextManager[None]] = lambda _: nullcontext()
 
     async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
         """The windows whose call is open for them."""
@@ -34,7 +37,7 @@ class MemoryOutcomes:
         self._evolve(changed)
         due = [escalation for call in changed for escalation in self._due(call)]
         self.tables.escalations |= {escalation.id: escalation for escalation in due}
-        self.tables.outbox += [Queued(escalation) for escalation in due]
+        self.tables.outbox += [Queued(each, traceparent=self.trace_of(each.window_ids[-1])) for each in due]
         self.tables.audit += [("call.escalated", None, escalation.raised_at) for escalation in due]
         refused = {label.window_id for label in labels} - allowed.keys()
         return Recorded(frozenset(new), frozenset(refused), tuple(due))
@@ -50,7 +53,9 @@ class MemoryOutcomes:
         for queued in chosen:
             queued.tried, queued.claim = True, claim
         try:
-            await send([queued.escalation for queued in chosen])
+            traces = {queued.escalation.id: queued.traceparent for queued in chosen if queued.traceparent}
+            with self.tracing(traces):
+                await send([queued.escalation for queued in chosen])
             self._sent(chosen)
         finally:
             for queued in self.tables.outbox:

@@ -17,6 +17,7 @@ class Queued:
     tried: bool = False
     sent: bool = False
     claim: object = None
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)

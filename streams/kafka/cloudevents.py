@@ -1,6 +1,7 @@
 """The one codec between domain records and Kafka records: pure, strict about values, silent about content."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -145,9 +146,9 @@ def _role(name: str) -> Role:
         raise malformed(f"header ce_role must be one of {', '.join(Role)}") from None
 
 
-def encode_window(window: Window) -> Outgoing:
-    """A record for `windows.v1`, keyed by the pseudonym."""
-    return seal(
+def encode_window(window: Window, cause: int | None = None) -> Outgoing:
+    """A record for `windows.v1`, keyed by the pseudonym; `cause` is the offset of the record that closed it."""
+    sealed = seal(
         topic=topics.WINDOWS.name,
         type_=WINDOW,
         key=window.call,
@@ -163,6 +164,7 @@ def encode_window(window: Window) -> Outgoing:
         consentseq=window.consent_seq,
         usecase=window.use_case,
     )
+    return sealed if cause is None else replace(sealed, cause=cause)
 
 
 def decode_label(record: Fetched) -> Label:

@@ -247,7 +247,7 @@ class Segment:
         while busy := [live for live in part.calls.values() if live.queue]:
             items = [(live, live.queue.popleft()) for live in busy]
             windows = [
-                _window(live, spoken)
+                (_window(live, spoken), item.next_offset - 1)
                 for live, item in items
                 for action in item.actions
                 if isinstance(action, Break)
@@ -260,15 +260,16 @@ class Segment:
             # Only now: a checkpoint must not pass a window that the broker does not have.
             await self._save(part, [live for live, item in items if item.opens])
 
-    async def _send(self, windows: Sequence[Window]) -> None:
+    async def _send(self, windows: Sequence[tuple[Window, int]]) -> None:
         if not windows:
             return
-        await self._sender.send([encode_window(window) for window in windows])
+        await self._sender.send([encode_window(window, offset) for window, offset in windows])
         self._metrics.count("windows", len(windows))
-        for window in windows:
+        for window, _ in windows:
             self._metrics.observe("window_seconds", (self._clock() - window.spoken_at).total_seconds())
 
-    async def _listen(self, items: Sequence[tuple[Live, Item]]) -> list[Window]:
+    async def _listen(self, items: Sequence[tuple[Live, Item]]) -> list[tuple[Window, int]]:
+        """The windows that are now certain, each with the offset of the chunk by which it is."""
         chunks = [
             (live, (live.listening, action, item.next_offset - 1))
             for live, item in items
@@ -279,7 +280,7 @@ class Segment:
             return []
         spoken = await asyncio.to_thread(hear, self._activity, [chunk for _, chunk in chunks])
         pairs = zip(chunks, spoken, strict=True)
-        return [_window(live, window) for (live, _), windows in pairs for window in windows]
+        return [(_window(live, window), offset) for (live, (_, _, offset)), windows in pairs for window in windows]
 
     async def _checkpoint(self, part: _Partition) -> None:
         now = time.monotonic()

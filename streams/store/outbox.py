@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,6 +25,7 @@ class _Claim:
     until: datetime  #: by the database's clock
     deadline: float  #: by the event loop's, and well before: no send goes on after it
     escalations: Mapping[int, Escalation]  #: outbox row -> what is sent, oldest first
+    traces: Mapping[str, str]  #: escalation -> the trace that goes on with it, where there is one
 
     async def send(self, send: Send) -> bool:
         """Whether all of it was acknowledged in time."""
@@ -45,6 +47,7 @@ class PostgresOutbox:
     clock: Callable[[], datetime]
     lease_s: float = 20.0  #: how long rows wait for a relay that does not come back: a person waits for them
     send_s: float = 10.0  #: a send that a broker in sight does not end by then is begun anew
+    tracing: Callable[[Mapping[str, str]], AbstractContextManager[None]] = lambda _: nullcontext()  #: around a send
 
     async def deliver(self, send: Send, *, limit: int) -> int:
         """Claim, send, settle; no lock is held while the broker is waited for.
@@ -58,7 +61,8 @@ class PostgresOutbox:
             return 0
         sent = False
         try:
-            sent = await claim.send(send)
+            with self.tracing(claim.traces):
+                sent = await claim.send(send)
         finally:
             await self.database.transaction(lambda connection: self._settle(connection, claim, sent=sent))
         return len(claim.escalations) if sent else 0
@@ -75,7 +79,8 @@ class PostgresOutbox:
         if not rows:
             return None
         found = {row.id: msgspec.convert(row.escalation, Escalation) for row in rows}
-        return _Claim(rows[0].claimed_until, deadline, dict(sorted(found.items())))
+        traces = {row.escalation_id: row.traceparent for row in rows if row.traceparent is not None}
+        return _Claim(rows[0].claimed_until, deadline, dict(sorted(found.items())), traces)
 
     async def _settle(self, connection: AsyncConnection, claim: _Claim, *, sent: bool) -> None:
         """Mark what was sent and let go of the rest; what was withdrawn meanwhile is retracted after this send."""

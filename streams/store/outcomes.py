@@ -34,13 +34,15 @@ _TIMES = {"spoken_at", "raised_at"}
 class Outcomes:
     """The `OutcomeStore` in PostgreSQL.
 
-    `rules` and `schemes` are those of each use case; `clock` says when an escalation is raised.
+    `rules` and `schemes` are those of each use case; `clock` says when an escalation is raised, `trace_of` what trace
+    the outbox keeps of the window that raised it.
     """
 
     database: Database
     rules: Mapping[str, Sequence[Rule]]
     schemes: Mapping[str, Scheme]
     clock: Callable[[], datetime]
+    trace_of: Callable[[str], str | None] = lambda _: None
 
     async def open_windows(self, windows: Sequence[Window]) -> frozenset[str]:
         """Ask once for the whole batch."""
@@ -63,7 +65,7 @@ class Outcomes:
             await evolve(connection, stored, self._meanings(rows))
             new = _new(stored)
             due = await self._due(connection, {call: rows[call] for call in sorted(new)}, new)
-            raised = await _raise(connection, due)
+            raised = await _raise(connection, due, self.trace_of)
             refused = {label.window_id for label in labels} - {label.window_id for label in allowed}
             return Recorded(written, frozenset(refused), tuple(raised))
 
@@ -161,7 +163,9 @@ def _consent(row: RowMapping) -> Consent:
     return scoring.told(msgspec.convert(row["consents"][Purpose.ALERTING], Consent), notice)
 
 
-async def _raise(connection: AsyncConnection, due: Sequence[Escalation]) -> list[Escalation]:
+async def _raise(
+    connection: AsyncConnection, due: Sequence[Escalation], trace_of: Callable[[str], str | None]
+) -> list[Escalation]:
     """Insert escalations, and for each new one its outbox row and its audit row."""
     rows = [_row(escalation) for escalation in due]
     for row in rows:
@@ -169,7 +173,8 @@ async def _raise(connection: AsyncConnection, due: Sequence[Escalation]) -> list
     new = await _insert(connection, tables.escalations.c.id, rows)
     raised = [escalation for escalation in due if escalation.id in new]
     if raised:
-        await connection.execute(insert(tables.outbox), [_outbox(escalation) for escalation in raised])
+        queued = [_outbox(escalation, trace_of(escalation.window_ids[-1])) for escalation in raised]
+        await connection.execute(insert(tables.outbox), queued)
     for escalation in raised:
         # The trail outlives a withdrawal, so it says that there was one and not of which call: that a call escalated
         # is what was withdrawn. The escalation's id would lead back to the call, which it is derived from.
@@ -186,9 +191,10 @@ def _row(record: Label | Escalation) -> dict[str, object]:
     return row
 
 
-def _outbox(escalation: Escalation) -> dict[str, object]:
+def _outbox(escalation: Escalation, trace: str | None) -> dict[str, object]:
     return {
         "call": escalation.call,
         "escalation_id": escalation.id,
         "escalation": msgspec.to_builtins(escalation),
+        "traceparent": trace,
     }

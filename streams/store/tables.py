@@ -195,6 +195,7 @@ outbox = Table(
     _at("tried_at", nullable=True),  # committed before the first try to send: from then on it may be out
     _at("sent_at", nullable=True),
     _at("claimed_until", nullable=True),  # by the database's clock: a relay has it in hand
+    Column("traceparent", Text),  # of the window that raised it, where there are traces
     _pseudonym(),
 )
 Index("ix_outbox_unsent", outbox.c.id, postgresql_where=outbox.c.sent_at.is_(None))

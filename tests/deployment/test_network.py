@@ -20,7 +20,8 @@ OUT = {
     "migrate": {"dns", "postgres"},
     "topics": {"dns", "kafka"},
 }
-PORTS = {53: "dns", 9093: "kafka", 5432: "postgres", 8000: "inference", 443: "download"}
+STAGES = ("segment", "label", "escalate", "relay")
+PORTS = {53: "dns", 9093: "kafka", 5432: "postgres", 8000: "inference", 443: "download", 4318: "traces"}
 
 
 def policies(documents: tuple[Document, ...]) -> dict[str, Mapping[str, Any]]:
@@ -99,6 +100,11 @@ def test_inference_leads_out_only_where_it_is_asked_to_load_something(render: Re
     assert leads(policies(render("download-values.yaml"))["inference"]) == {"dns", "download"}
     for file in ("gpu-values.yaml", "claim-values.yaml"):
         assert leads(policies(render(file))["inference"]) == set()
+
+
+def test_the_stages_lead_to_a_collector_only_where_one_is_named(render: Render) -> None:
+    found = {name: leads(policy) for name, policy in policies(render("watched-values.yaml")).items() if name != "deny"}
+    assert found == {name: to | ({"traces"} if name in STAGES else set()) for name, to in OUT.items()}
 
 
 def test_the_policy_of_a_hook_is_there_before_its_job_and_gone_with_it(render: Render) -> None:

@@ -223,7 +223,7 @@ persistentVolumeClaim: {claimName: {{ .claim.name }}, readOnly: true}
 {{- end }}
 {{- end -}}
 
-{{- /* A NetworkPolicy for one component. Takes (dict "root" $ "component" NAME "edges" (list "kafka" "postgres" "inference" "download") ["annotations" DICT]). */ -}}
+{{- /* A NetworkPolicy for one component. Takes (dict "root" $ "component" NAME "edges" (list "kafka" "postgres" "inference" "traces" "download") ["annotations" DICT]). */ -}}
 {{- define "undertone.networkPolicy" -}}
 {{- $policy := .root.Values.networkPolicy }}
 apiVersion: networking.k8s.io/v1

@@ -3,9 +3,11 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +23,7 @@ from streams.domain.rules import Condition, Rule, Severity
 from streams.ports import OutcomeStore
 from streams.store import outcomes, tables
 from streams.store.database import StoreError
+from streams.store.outbox import PostgresOutbox
 from streams.store.outcomes import Outcomes
 
 HIT = {"mood.full": {"bad": 0.8, "good": 0.2}}
@@ -161,6 +164,28 @@ async def test_an_escalation_carries_what_the_call_knows_and_leaves_audit_and_ou
     assert await effects.world.queued() == [raised]
     assert await effects.world.audited() == [("call.escalated", None)]  # it outlives a withdrawal
     assert (await effects.world.counts(effects.world.CALL))["escalations"] == 1
+
+
+async def test_the_trace_of_the_window_that_raised_an_escalation_is_around_its_sending(effects: Effects) -> None:
+    world, seen = effects.world, list[Mapping[str, str]]()
+
+    @contextmanager
+    def tracing(traces: Mapping[str, str]) -> Iterator[None]:
+        seen.append(traces)
+        yield
+
+    async def send(_: Sequence[Escalation]) -> None:
+        assert seen
+
+    stored, memory = hasattr(world, "database"), MemoryOutcomes
+    made = partial(Outcomes, world.database) if stored else partial(memory, world.tables)
+    traced = made(RULES, {}, effects.clock, trace_of="of {}".format)
+    await effects.open()
+    recorded = await traced.record(effects.call("H.H"))
+    [raised] = recorded.raised
+    outbox = PostgresOutbox(world.database, effects.clock) if stored else traced
+    assert await replace(outbox, tracing=tracing).deliver(send, limit=1) == 1
+    assert seen == [{raised.id: f"of {raised.window_ids[-1]}"}]
 
 
 async def test_a_batch_that_comes_again_changes_nothing(effects: Effects) -> None:
