@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from streams import topics, usecases
 from streams.adapters.inference import InferenceClient
+from streams.domain.reviews import Review, review
 from streams.domain.scoring import Served
 from streams.kafka.connection import certificate_end, connection
 from streams.kafka.deadletters import KafkaDeadLetters
@@ -45,6 +47,9 @@ from streams.store.outbox import PostgresOutbox
 from streams.store.outcomes import Outcomes
 from streams.store.retention import prune
 from streams.topics import Topic
+from streams.usecases import UseCase
+
+log = logging.getLogger(__name__)
 
 NAMES = ("segment", "label", "escalate", "relay")
 
@@ -63,7 +68,7 @@ _CONSUMER: Mapping[str, Any] = {
 _FATTER: Mapping[str, Mapping[str, Any]] = {"segment": {"fetch_min_bytes": 1024 * topics.KIB}}
 
 PRUNE_S = 60.0  #: between two looks for rows that are past their time, and between two counts of erasures
-HEAD_S = 3600.0  #: between two words in the log on the audit trail's head
+HEAD_S = 3600.0  #: between two words in the log on the audit trail's head, and on reviews
 
 
 def group(stage: str) -> str:
@@ -211,6 +216,16 @@ def _careful(name: str, parts: Parts, partitions: Callable[[], int]) -> Careful:
     return around(parts.tracing.stage(later), name=named)
 
 
+def tell_reviews(use_cases: Collection[UseCase], metrics: Metrics, today: date) -> None:
+    """Count the use cases by how their review stands, and name those that somebody must look at."""
+    found = {each.name: review(each.review_by, today) for each in use_cases}
+    for state in Review:
+        metrics.set("reviews", list(found.values()).count(state), state=state)
+    for name, state in found.items():
+        if state in {Review.DUE, Review.OVERDUE}:
+            log.warning("a use case must be reviewed", extra={"use_case": name, "review": state})
+
+
 def _relay_worker(parts: Parts) -> mode.Worker:
     liveness = Liveness(parts.metrics, file=parts.settings.liveness, waiting=parts.waiting())
     outbox = PostgresOutbox(parts.database, now, tracing=parts.tracing.relaying)
@@ -232,7 +247,17 @@ def _relay_worker(parts: Parts) -> mode.Worker:
                 parts.metrics.set("erasures", number, state=state)
             await asyncio.sleep(PRUNE_S)
 
-    beside = {"prune": prune_often, "audit": tell_head_often, "erasures": count_erasures_often}
+    async def tell_reviews_often() -> None:
+        while True:
+            tell_reviews(parts.use_cases.values(), parts.metrics, now().date())
+            await asyncio.sleep(HEAD_S)
+
+    beside = {
+        "prune": prune_often,
+        "audit": tell_head_often,
+        "erasures": count_erasures_often,
+        "reviews": tell_reviews_often,
+    }
     loops = (Loop("relay", relay.run), *(Loop(name, often) for name, often in beside.items()))
     services = (Surroundings(parts, liveness), *loops)
     return _ModeWorker(*services, loglevel="INFO", logging_config=LOGGING, redirect_stdouts=False)

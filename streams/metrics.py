@@ -18,6 +18,7 @@ from streams.domain.consent import Standing
 from streams.domain.deadletters import Reason
 from streams.domain.evolution import AROUSAL, VALENCE
 from streams.domain.records import Outcome, Role
+from streams.domain.reviews import Review
 from streams.domain.rules import Severity
 from streams.domain.unlabelled import Unlabelled
 from streams.domain.windows import Fate
@@ -127,6 +128,7 @@ CATALOGUE = (
     _gauge("certificate_end_seconds", "Unix time at which the client certificate for Kafka ends; 0: there is none."),
     _gauge("open_calls", "Calls in memory, by how their consent stands.", consent=Standing),
     _gauge("erasures", "Erasures on request; `waiting` until the topics have lost the call too.", state=ERASURES),
+    _gauge("reviews", "Use cases by how the review of their notice, basis and rules stands.", state=Review),
     _gauge("gpu_bytes", "Memory of the GPU that the inference service runs on.", state=GPU),
     _gauge("queued_bytes", "Bytes fetched and not yet handled."),
     _gauge("loop_lag_seconds", "How late the event loop woke last."),

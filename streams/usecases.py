@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -35,6 +36,7 @@ class UseCase:
     swap_guard: bool = True  #: whether a call of two channels is not scored on which another speaks first
     one_channel: OneChannel | None = None  #: how who is who is told where both speak on one channel, if it is
     announcements: tuple[Path, ...] = ()  #: recordings that are played on its calls, and are nobody's speech
+    review_by: date | None = None  #: the last day for people to look at it again (`streams.domain.reviews`)
 
     @property
     def asked(self) -> Asked:
@@ -64,6 +66,7 @@ class _File:
     swap_guard: bool = True
     one_channel: _OneChannel | None = None
     announcements: tuple[str, ...] = ()  #: files beside it
+    review_by: date | None = None
 
 
 class UseCaseError(ValueError):
@@ -171,6 +174,7 @@ def _checked(file: _File) -> UseCase:
         file.swap_guard,
         _one_channel(file),
         tuple(map(Path, file.announcements)),
+        file.review_by,
     )
 
 

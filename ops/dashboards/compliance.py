@@ -6,17 +6,24 @@ from ops.dashboards.queries import added, heard, now, per_minute, rate, share
 COMPLIANCE = Board(
     name="compliance",
     title="Compliance",
-    explained="What was not heard for want of consent, what was taken back and erased, and who was heard at all.",
+    explained="What was not heard for want of consent, what was taken back and erased, and which reviews are due.",
     rows={
         "In the time shown": [
-            Panel("Withdrawals", {"": added("calls", event="withdrawn")}, shown=Shown.NUMBER, width=6),
-            Panel("Escalations taken back", {"": added("retractions")}, shown=Shown.NUMBER, width=6),
-            Panel("Erasures", {"{{state}}": now("erasures", "state", how="max")}, shown=Shown.NUMBER, width=6),
+            Panel("Withdrawals", {"": added("calls", event="withdrawn")}, shown=Shown.NUMBER, width=5),
+            Panel("Escalations taken back", {"": added("retractions")}, shown=Shown.NUMBER, width=5),
+            Panel("Erasures", {"{{state}}": now("erasures", "state", how="max")}, shown=Shown.NUMBER, width=4),
+            Panel(
+                "Reviews of use cases",
+                {"{{state}}": now("reviews", "state", how="max")},
+                shown=Shown.NUMBER,
+                width=5,
+                remark="Due from 30 days ahead of `review_by`; `undated` name no day. The relay's log says which.",
+            ),
             Panel(
                 "Refused: not certainly the customer",
                 {"": added("dead_letters", reason="not_customer")},
                 shown=Shown.NUMBER,
-                width=6,
+                width=5,
                 remark="One is an alert: scoring an agent is unlawful in the EU.",
             ),
         ],

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def test_use_cases_are_read_as_they_were_given(render: Render, tmp_path: Path) -
         (tmp_path / name).write_text(text)
     found = usecases.load(tmp_path)
     assert (found["support"].bundle, found["support"].rules[0].hits) == ("support-1", 2)
+    assert found["support"].review_by == date(2027, 3, 31)
 
 
 def test_the_topics_for_strimzi_are_those_that_are_declared() -> None:
@@ -194,6 +196,13 @@ def test_a_rule_names_only_metrics_labels_and_values_that_there_are(rule: dict[s
     recorded = set(RECORDED.findall(rule["expr"]))
     assert recorded <= RECORDS
     assert list(faults(rule["expr"])) == (["no metric"] if recorded else [])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.get("alert") or rule["record"]))
+def test_no_site_hides_another_on_the_same_prometheus(rule: dict[str, Any]) -> None:
+    grouped = re.findall(r"\b(sum|min|max|group|count|avg)\b(?: by \(([^)]*)\))?", rule["expr"])
+    grouped += re.findall(r"\b(on) \(([^)]*)\)", rule["expr"])
+    assert all("namespace" in labels.split(", ") for _, labels in grouped)
 
 
 def test_every_recorded_series_is_used() -> None:

@@ -1,3 +1,4 @@
+from datetime import date
 from importlib import resources
 from pathlib import Path
 
@@ -280,3 +281,15 @@ def test_who_speaks_first_is_said_once_for_one_channel_and_for_two() -> None:
 def test_what_cannot_tell_who_is_who_is_refused_with_its_place(said: str, place: str) -> None:
     with pytest.raises(UseCaseError, match=f"site.yaml: .*{place}"):
         usecases.parse(OWN_SCHEME.replace("language: de", f"language: de\n{said}"), "site.yaml")
+
+
+@pytest.mark.parametrize("said", ["2027-03-31", '"2027-03-31"'])
+def test_a_use_case_says_by_when_people_look_at_it_again(said: str) -> None:
+    found = usecases.parse(OWN_SCHEME + f"review_by: {said}\n", "site.yaml")
+    assert found.review_by == date(2027, 3, 31)
+    assert usecases.parse(OWN_SCHEME, "site.yaml").review_by is None
+
+
+def test_a_day_that_there_is_not_is_refused_with_its_place() -> None:
+    with pytest.raises(UseCaseError, match=r"^site.yaml: .*`\$.review_by`"):
+        usecases.parse(OWN_SCHEME + "review_by: 2027-02-31-a\n", "site.yaml")
