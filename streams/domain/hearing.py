@@ -26,12 +26,16 @@ _AGENT = {
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A window's place in the call: the customer's, from `start_ms` to `end_ms`, allowed by record `consent_seq`."""
+    """A window's place in the call: the customer's, from `start_ms` to `end_ms`, allowed by record `consent_seq`.
+
+    It was certain `closing_ms` of media time after its end.
+    """
 
     channel: int
     start_ms: int
     end_ms: int
     consent_seq: int
+    closing_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,12 @@ def finish(hearing: Hearing, end_ms: int, lanes: Lanes | None = None) -> tuple[H
     if hearing.mono is not None:
         mono, spans = onechannel.finish(onechannel.hear(hearing.mono, resolved))
         book = _Book(hearing, lanes)
-        book.enter(0, spans)
+        book.enter(0, spans, end_ms)
         return replace(silent(hearing.roles), fates=book.fates(), heard_ms=end_ms, mono=mono), tuple(book.cuts)
     hearing, cuts = _take(hearing, resolved, lanes)
     book = _Book(hearing, lanes)
     for channel, turn in enumerate(hearing.turns):
-        book.enter(channel, windows.finish(turn))
+        book.enter(channel, windows.finish(turn), end_ms)
     after = silent(hearing.roles)
     return replace(after, fates=book.fates(), heard_ms=end_ms, doubt=hearing.doubt), (*cuts, *book.cuts)
 
@@ -109,7 +113,7 @@ def tell(
         return hearing, ()
     book = _Book(hearing, lanes)
     mono, spans = onechannel.tell(hearing.mono, memory, likenesses)
-    book.enter(0, spans)
+    book.enter(0, spans, hearing.heard_ms)
     return replace(hearing, mono=mono, fates=book.fates()), tuple(book.cuts)
 
 
@@ -131,12 +135,13 @@ class _Book:
         self._fates = [dict(fates) for fates in hearing.fates]
         self.cuts: list[Cut] = []
 
-    def enter(self, channel: int, spans: tuple[Span, ...]) -> None:
+    def enter(self, channel: int, spans: tuple[Span, ...], now_ms: int) -> None:
         fates = self._fates[channel]
         for span in spans:
             fates[span.fate] = fates.get(span.fate, 0) + span.end_ms - span.start_ms
             if span.fate is Fate.WINDOW and self._consent_seq is not None:
-                self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self._consent_seq))
+                closing_ms = now_ms - span.end_ms
+                self.cuts.append(Cut(channel, span.start_ms, span.end_ms, self._consent_seq, closing_ms))
         if self._lanes is not None:
             windows.lay(self._lanes[channel], spans)
 
@@ -150,12 +155,12 @@ def _take(hearing: Hearing, resolved: Iterable[Heard], lanes: Lanes | None) -> t
         before, doubted = doubted, doubt.step(doubted, hearing.roles, heard)
         if doubted.refused and not before.refused:
             for channel, turn in enumerate(turns):
-                book.enter(channel, windows.void(turn))
+                book.enter(channel, windows.void(turn), heard.end_ms)
             turns = [None] * len(turns)
         for channel, role in enumerate(hearing.roles):
             whose = Role.MIXED if doubted.refused else role
             turns[channel], spans = _frame(whose, turns[channel], heard, channel)
-            book.enter(channel, spans)
+            book.enter(channel, spans, heard.end_ms)
     return replace(hearing, turns=tuple(turns), fates=book.fates(), doubt=doubted), tuple(book.cuts)
 
 

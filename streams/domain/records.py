@@ -122,7 +122,10 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """2.5 to 20 s of one customer turn, ready for the emotion model. `data` is L16 (big-endian), one channel."""
+    """2.5 to 20 s of one customer turn, ready for the emotion model. `data` is L16 (big-endian), one channel.
+
+    `closing_ms` is no part of what it is: the media time after its end until the window rule was certain of it.
+    """
 
     id: str
     call: str
@@ -134,6 +137,7 @@ class Window:
     spoken_at: datetime
     rate: int
     data: bytes = field(repr=False)
+    closing_ms: int | None = field(default=None, compare=False)
 
 
 class Outcome(StrEnum):

@@ -26,7 +26,7 @@ from streams.domain.records import (
 )
 from streams.domain.windows import MAX_WINDOW_MS
 from streams.kafka.audio import audio, bad_audio, media_type
-from streams.kafka.envelope import JSON, Envelope, malformed, open_envelope, seal
+from streams.kafka.envelope import JSON, PREFIX, Envelope, malformed, open_envelope, raw_headers, seal
 from streams.kafka.payload import agree, check_impersonal, from_json, to_json
 from streams.kafka.withdrawal import withdrawal
 from streams.ports import Fetched, Outgoing
@@ -40,6 +40,8 @@ WINDOW = "undertone.window.v1"
 LABEL = "undertone.label.v1"
 ESCALATION = "undertone.escalation.v1"
 DEADLETTER = "undertone.deadletter.v1"
+CLOSING = "closingms"
+CLOSING_DIGITS = 6  #: a window is closed within minutes
 
 CALL_TYPES: Mapping[str, type[CallBody]] = {
     STARTED: Started,
@@ -136,6 +138,7 @@ def decode_window(record: Fetched) -> Window:
         spoken_at=envelope.moment("time"),
         rate=chunk.rate,
         data=chunk.data,
+        closing_ms=envelope.number(CLOSING) if envelope.has(CLOSING) else None,
     )
 
 
@@ -163,6 +166,7 @@ def encode_window(window: Window, cause: int | None = None) -> Outgoing:
         endms=window.end_ms,
         consentseq=window.consent_seq,
         usecase=window.use_case,
+        **_closing(window.closing_ms),
     )
     return sealed if cause is None else replace(sealed, cause=cause)
 
@@ -176,8 +180,8 @@ def decode_label(record: Fetched) -> Label:
     return label
 
 
-def encode_label(label: Label) -> Outgoing:
-    """A record for `labels.v1`, keyed by the pseudonym; its id is the window's."""
+def encode_label(label: Label, closing_ms: int | None = None) -> Outgoing:
+    """A record for `labels.v1`, keyed by the pseudonym; its id is the window's, as is `closing_ms`."""
     return seal(
         topic=topics.LABELS.name,
         type_=LABEL,
@@ -188,7 +192,20 @@ def encode_label(label: Label) -> Outgoing:
         value=to_json(label),
         at=label.spoken_at,
         mediatime=label.start_ms,
+        **_closing(closing_ms),
     )
+
+
+def _closing(closing_ms: int | None) -> dict[str, int]:
+    return {} if closing_ms is None else {CLOSING: closing_ms}
+
+
+def closing_of(record: Fetched) -> tuple[str, int | None]:
+    """The window that a label's record is of, and its `closing_ms`; None where the record does not say it."""
+    headers = raw_headers(record)
+    said = headers.get(PREFIX + CLOSING, b"")
+    known = said.isdigit() and len(said) <= CLOSING_DIGITS
+    return headers.get("ce_id", b"").decode(errors="replace"), int(said) if known else None
 
 
 def decode_escalation(record: Fetched) -> Escalation:

@@ -28,6 +28,10 @@ class Envelope:
     value: bytes = field(repr=False)
     logged_at: datetime
 
+    def has(self, name: str) -> bool:
+        """Whether the attribute `name` is there."""
+        return PREFIX + name in self.headers
+
     def text(self, name: str) -> str:
         """The attribute `name`; UnusableError where it is missing, not UTF-8, too long or unprintable."""
         return _text(self.headers, PREFIX + name)

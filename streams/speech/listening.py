@@ -35,6 +35,7 @@ class Spoken:
     spoken_at: datetime
     rate: int
     samples: Pcm = field(repr=False)
+    closing_ms: int | None = None  #: media time after its end until the rule was certain of it, where that is known
 
 
 class Listening:
@@ -188,6 +189,7 @@ class Listening:
             spoken_at=last.logged_at,
             rate=self._rate,
             samples=self.tape.samples(cut.start_ms, cut.end_ms)[cut.channel],
+            closing_ms=cut.closing_ms,
         )
 
 

@@ -9,7 +9,7 @@ from streams.domain.records import Escalation, Label
 from streams.domain.rules import said
 from streams.domain.scoring import check_label
 from streams.domain.windows import closing_ms
-from streams.kafka.cloudevents import decode_label
+from streams.kafka.cloudevents import closing_of, decode_label
 from streams.metrics import OTHER, Metrics
 from streams.ports import Batch, DeadLetters, Fetched, OutcomeStore
 from streams.stages.intake import usable
@@ -34,17 +34,18 @@ class EscalateStage:
         with self.metrics.timed("commit_seconds"):
             recorded = await self.store.record(labels)
         self.metrics.count("not_open", len(recorded.refused))
-        self._count_labels([label for label in labels if label.window_id in recorded.written])
+        written = [label for label in labels if label.window_id in recorded.written]
+        self._count_labels(written, dict(map(closing_of, batch.records)))
         self._count_escalations(recorded.raised, {label.window_id: label for label in labels})
         return batch.records[-1].offset + 1
 
     def lost(self, partitions: Collection[int]) -> None:
         """Nothing is kept."""
 
-    def _count_labels(self, written: Sequence[Label]) -> None:
+    def _count_labels(self, written: Sequence[Label], closing: Mapping[str, int | None]) -> None:
         now = self.clock()
         for label in written:
-            waited = (now - label.spoken_at).total_seconds() - closing_ms(label.end_ms - label.start_ms) / 1000
+            waited = (now - label.spoken_at).total_seconds() - _closing_ms(label, closing.get(label.window_id)) / 1000
             self.metrics.observe("label_seconds", max(0.0, waited))
             self.metrics.count("labels", outcome=label.outcome)
             if label.reason is not None:
@@ -67,6 +68,12 @@ class EscalateStage:
             if opening := labels.get(escalation.window_ids[-1]):
                 taken = escalation.raised_at - opening.spoken_at
                 self.metrics.observe("escalation_seconds", max(0.0, taken.total_seconds()))
+
+
+def _closing_ms(label: Label, told: int | None) -> int:
+    """What the window rule waited for: as segment tells it, and never more than the rule can ask for."""
+    most = closing_ms(label.end_ms - label.start_ms)
+    return most if told is None else min(told, most)
 
 
 def _decode(record: Fetched) -> Label:

@@ -39,7 +39,8 @@ class LabelStage:
             self._observe_queue(batch.records)
             labels = await self._labels(scored)
             fitting = [fitted(label, self.asked.get(label.use_case)) for label in labels]
-            await self.sender.send([encode_label(label) for label in fitting])
+            closing = {window.id: window.closing_ms for window in scored}
+            await self.sender.send([encode_label(label, closing[label.window_id]) for label in fitting])
         return batch.records[-1].offset + 1
 
     def lost(self, partitions: Collection[int]) -> None:

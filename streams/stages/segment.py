@@ -366,4 +366,5 @@ def _window(live: Live, spoken: Spoken) -> Window:
         spoken_at=spoken.spoken_at,
         rate=spoken.rate,
         data=encode(Encoding.L16, spoken.samples[np.newaxis]),
+        closing_ms=spoken.closing_ms,
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from e2e.collector import Collector
+from e2e.collector import collector as listening
 from e2e.contact_centre import Site
 from e2e.sockets import Sockets
 
@@ -26,8 +28,17 @@ def sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sockets]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Takes the spans of publishers that trace; no trace that begins in the stack is kept."""
+    with listening() as found:
+        yield found
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory, sockets: Sockets) -> AsyncIterator[Site]:
-    async with running_stack(tmp_path_factory.mktemp("stack"), demo_bundle=True, partitions=2) as stack:
+async def site(tmp_path_factory: pytest.TempPathFactory, sockets: Sockets, collector: Collector) -> AsyncIterator[Site]:
+    given = {"UNDERTONE_TRACES": collector.address, "UNDERTONE_TRACES_RATIO": "0"}
+    folder = tmp_path_factory.mktemp("stack")
+    async with running_stack(folder, demo_bundle=True, partitions=2, given=given) as stack:
         yield Site(stack)
     assert sockets.foreign() == set()

@@ -30,7 +30,14 @@ def hear(*rows: str, roles: Sequence[Role] = ROLES, rest_ms: int = 0) -> tuple[H
 
 def test_the_customers_turn_is_a_window_under_the_record_that_allowed_it() -> None:
     _, cuts = hear("-" * 100, "-" * 10 + "S" * 90)
-    assert cuts == [Cut(channel=1, start_ms=320, end_ms=3200, consent_seq=3)]
+    assert cuts == [Cut(channel=1, start_ms=320, end_ms=3200, consent_seq=3, closing_ms=0)]
+
+
+def test_it_is_told_how_long_the_rule_waited_after_a_long_turn_that_ended_and_after_one_that_was_cut() -> None:
+    _, [ended] = hear("-" * 320, "S" * 280 + "-" * 40)
+    assert (ended.end_ms, ended.closing_ms) == (8_960, 512)
+    _, [cut, _] = hear("-" * 600, "S" * 600)
+    assert cut.end_ms + cut.closing_ms == 12_000  # due then, and long since followed by 2.5 s
 
 
 def test_the_agents_turn_is_never_a_window() -> None:

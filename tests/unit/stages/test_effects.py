@@ -175,6 +175,33 @@ async def test_a_label_is_timed_from_its_last_sample_on_less_what_the_rule_waits
     assert bench.sample("label_seconds_bucket", le="2.0") == 1
 
 
+@pytest.mark.parametrize(
+    ("closing_ms", "beyond_s"),
+    [
+        (500, 2.5),  # a long turn that ended in silence
+        (3_000, 0.0),  # one that was cut
+        (60_000, 0.0),  # more than the rule can ask for
+        (None, 0.0),  # as an older segment leaves it: at most what the rule can ask for
+    ],
+)
+async def test_a_long_window_is_timed_beyond_what_the_rule_did_wait_for(
+    bench: Bench, closing_ms: int | None, beyond_s: float
+) -> None:
+    long = replace(window(1), end_ms=window(1).start_ms + 13_000, closing_ms=closing_ms)
+    bench.now = long.spoken_at + timedelta(seconds=3)
+    await bench.flow(long)
+    assert bench.sample("label_seconds_sum") == pytest.approx(beyond_s)
+
+
+@pytest.mark.parametrize("said", [b"", b"-1", b"1e3", b"9" * 40, b"\xff"])
+async def test_a_wait_that_is_no_number_is_passed_over(bench: Bench, said: bytes) -> None:
+    sent = encode_label(label(0))
+    await bench.broker.send([replace(sent, headers=(*sent.headers, ("ce_closingms", said)))])
+    bench.now = window(0).spoken_at + timedelta(seconds=2)
+    await bench.escalate.handle(bench.batch(topics.LABELS))
+    assert bench.sample("label_seconds_sum") == pytest.approx(1.5)
+
+
 async def test_what_the_models_say_is_counted_by_class_and_how_sure_they_are(bench: Bench) -> None:
     await bench.flow(window(0), window(1, CALM_AUDIO))
     assert bench.counted("valence", said="negative") == 2
@@ -185,7 +212,7 @@ async def test_what_the_models_say_is_counted_by_class_and_how_sure_they_are(ben
 async def test_a_class_of_a_name_that_no_menu_has_is_counted_as_other(bench: Bench) -> None:
     said = {"valence.full": "ERIKA MUSTERMANN"}
     label = replace(FixedEmotion({"demo": EMODB}, {}).label_one(window(0)), outcome=Outcome.LABELLED, reason=None)
-    bench.escalate._count_labels([replace(label, heads={}, classes=said)])
+    bench.escalate._count_labels([replace(label, heads={}, classes=said)], {})
     assert bench.counted("valence", said="other") == 1
 
 
