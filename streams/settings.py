@@ -1,5 +1,6 @@
 """What a worker must be told; read once, from `UNDERTONE_*` environment variables, by the composition root."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -18,6 +19,9 @@ OF_OTHERS = tuple(
         *("SEED", "VBX"),
     )
 )
+
+
+_COLLECTOR = re.compile(r"https?://[^\s@]+")
 
 
 class SettingsError(ValueError):
@@ -119,7 +123,7 @@ class Settings(FromEnvironment):
     """Port of the metrics; 0: none."""
     checkpoint_interval_s: float = Field(default=1.0, gt=0)
     """At most this often a partition's changed calls are written to PostgreSQL."""
-    traces: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    traces: str | None = None
     """Address of an OpenTelemetry collector (OTLP over HTTP) that spans are sent to, such as http://localhost:4318; no
     traces where it is not given. Needs the extra `traces`."""
     traces_ratio: float = Field(default=0.01, ge=0, le=1)
@@ -127,6 +131,13 @@ class Settings(FromEnvironment):
     retention_days: int = Field(default=30, ge=8)
     """Days that a call's row, labels and escalations stay; 8 at least: escalations.v1 holds an escalation for seven,
     and what PostgreSQL has forgotten is not retracted."""
+
+    @field_validator("traces")
+    @classmethod
+    def _is_of_a_collector(cls, given: str | None) -> str | None:
+        if given is not None and not _COLLECTOR.fullmatch(given):
+            raise ValueError("must be an address, http://HOST:PORT or https://HOST:PORT, with no password in it")
+        return given
 
     @field_validator("postgres")
     @classmethod

@@ -31,6 +31,18 @@ def test_what_libpq_does_not_take_is_refused_without_its_words(address: str) -> 
     assert refused.value.__suppress_context__
 
 
+@pytest.mark.parametrize("address", ["collector:4318", "http://user:secret@h:4318", "grpc://h:4317", ""])
+def test_a_collector_that_spans_could_not_be_sent_to_is_refused_without_its_words(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_TRACES: must be an address, http://HOST:PORT or") as refused:
+        Settings.read({"UNDERTONE_TRACES": address})
+    assert "secret" not in str(refused.value)
+
+
+def test_no_span_is_sent_anywhere_unless_a_collector_is_named() -> None:
+    assert Settings.read({}).traces is None
+    assert Settings.read({"UNDERTONE_TRACES": "http://collector:4318"}).traces_ratio == 0.01
+
+
 def test_every_fault_is_told_in_one_line() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.read({"UNDERTONE_RETENTION_DAYS": "3", "UNDERTONE_METRICS_PORT": "x", "UNDERTONE_QQ": "secret"})

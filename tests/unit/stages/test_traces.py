@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from unit.stages.bench import AT, EPOCH, STARTED, Loudness, call
 
-from streams import topics, usecases
+from streams import app, topics, usecases
 from streams.adapters.fixed_emotion import FixedEmotion
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_outcomes import MemoryOutcomes
 from streams.adapters.memory_tables import MemoryTables
 from streams.adapters.memory_topics import MemoryDeadLetters, MemoryTopics
-from streams.adapters.spans import TRACEPARENT, Spans, made
+from streams.adapters.spans import TRACEPARENT, Did, Said, Spans, made
 from streams.domain import scoring
 from streams.domain.privacy import pseudonym
 from streams.domain.records import CallRecord, Label, Window
@@ -30,6 +30,7 @@ from streams.kafka.cloudevents import encode_call
 from streams.kafka.envelope import raw_headers
 from streams.metrics import Metrics
 from streams.ports import Batch, Fetched, Stage
+from streams.settings import Settings, SettingsError
 from streams.speech.expecting import Expecting
 from streams.stages.escalate import EscalateStage
 from streams.stages.label import LabelStage
@@ -288,6 +289,20 @@ async def test_a_request_that_is_given_up_is_told_so(told: InMemorySpanExporter,
         await tracing.stage(label).handle(Batch(topics.WINDOWS.name, 0, tuple(site.broker.read(topics.WINDOWS.name))))
     ended = [dict(span.attributes or {}) for span in (*named(told, "label"), *named(told, "infer"))]
     assert {each.get("undertone.result") for each in ended} == {"given_up"}
+
+
+def test_a_collector_that_is_away_is_waited_for_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    spans = Spans.to("http://127.0.0.1:9", stage="segment", ratio=1)
+    opened = spans.begin(Did.SEGMENT, None, Said("demo"))
+    opened.end()
+    spans.close()
+    assert {record.name.partition(".")[0] for record in caplog.records} <= {"opentelemetry", "urllib3"}
+
+
+def test_without_the_extra_the_setting_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streams.adapters.spans", None)
+    with pytest.raises(SettingsError, match=r"^UNDERTONE_TRACES: needs the extra `traces`: pip install"):
+        app.Parts("label", Settings(traces="http://127.0.0.1:9"))
 
 
 async def test_off_no_record_carries_a_trace_and_the_outbox_keeps_none() -> None:
