@@ -27,7 +27,7 @@ test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test, those against re
 
 # What an operator installs and watches. A tool that is not there fails it: node with npm, and Debian's `prometheus`.
 DEPLOYED := tests/deployment tests/unit/commands/test_trial.py tests/integration/inference/test_fetch.py \
-	tests/e2e/test_trial.py tests/e2e/test_dashboards.py
+	tests/e2e/test_trial.py tests/e2e/test_dashboards.py tests/e2e/test_traces.py
 OPERATORS := tests/deployment/operators
 test-deploy: export PATH := $(abspath $(BIN)):$(abspath .checkov/path):$(PATH)
 test-deploy: export UNDERTONE_REQUIRE_ALL := 1

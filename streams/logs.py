@@ -82,5 +82,10 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     # Below INFO, aiokafka and Faust log keys and values of records.
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    "loggers": {"aiokafka": {"level": "WARNING"}, "faust": {"level": "WARNING"}, "mode": {"level": "WARNING"}},
+    "loggers": {
+        "aiokafka": {"level": "WARNING"},
+        "faust": {"level": "WARNING"},
+        "mode": {"level": "WARNING"},
+        "opentelemetry": {"level": "ERROR"},  # else it tells each try to reach a collector that is away
+    },
 }

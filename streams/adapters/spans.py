@@ -18,7 +18,8 @@ from opentelemetry.trace import Link, Span, SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT = "traceparent"
-EXPORT_S = 2.0  #: one try to hand spans over, and the most that an ending process waits for it
+EXPORT_S = 2.0  #: for handing spans over, tries included; what an ending process waits for
+HELD = 2048  #: spans; handed over at once, so that one that is away costs an ending process no more than that
 PREFIX = "undertone."
 
 _W3C = TraceContextTextMapPropagator()
@@ -99,7 +100,7 @@ class Spans:
         """
         provider = made(stage, ratio)
         exporter = OTLPSpanExporter(f"{address.rstrip('/')}/v1/traces", timeout=EXPORT_S)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=HELD, max_export_batch_size=HELD))
         return cls(provider)
 
     def begin(
