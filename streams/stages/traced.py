@@ -81,7 +81,7 @@ class Traced(Untraced):
         """Hand over what is left."""
         self._spans.close()
 
-    def cut(self, record: Outgoing) -> Open | None:
+    def cut(self, record: Outgoing) -> Open:
         """The span of a window: it began when the log took the chunk that closed it."""
         at_hand = _AT_HAND.get()
         chunk = None if record.cause is None else at_hand.records.get(record.cause)
@@ -96,9 +96,9 @@ class Traced(Untraced):
         return {id_: self._spans.begin(did, traces.get(id_), self.said(name)) for id_, name in windows.items()}
 
     def together(self, did: Did, each: Collection[Open]) -> Open:
-        """The span of what a batch has in common: it belongs to the first one's trace and links to the others'."""
+        """The span of what a batch has in common: in the trace of the first that is kept, with links to the others."""
         said = Said(partition=_AT_HAND.get().partition, windows=len(each))
-        first, *others = each
+        first, *others = sorted(each, key=lambda one: not one.span.is_recording())
         return self._spans.begin(did, first.traceparent, said, links=others)
 
     def said(self, use_case: str) -> Said:
