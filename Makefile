@@ -2,7 +2,7 @@
 # A second run of a target finds its stamp in .venv and starts at once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deploy bench bench-gpu check chaos model fuzz
+.PHONY: help demo test test-deploy test-cluster bench bench-gpu check chaos model fuzz
 
 # `python3` where it will do, else the newest that there is; PYTHON=... decides otherwise.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 SPEED ?= 0
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo CALL=path.wav CHANNELS=agent,customer SPEED=1 plays a recording of your own in real time"
 
@@ -22,8 +22,8 @@ demo: $(VENV)/demo.stamp  ## run the whole stream on this machine and show it
 
 # Tools that the tests call by name are looked for here first.
 test: export PATH := $(abspath $(BIN)):$(PATH)
-test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test, those against real Kafka and PostgreSQL included
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test but test-cluster's, those against real Kafka and PostgreSQL included
+	@$(BIN)/python -m pytest --ignore=tests/cluster $(ARGS)
 
 # What an operator installs and watches. A tool that is not there fails it: node with npm, and Debian's `prometheus`.
 DEPLOYED := tests/deployment tests/unit/commands/test_trial.py tests/integration/inference/test_fetch.py \
@@ -33,6 +33,11 @@ test-deploy: export PATH := $(abspath $(BIN)):$(abspath .checkov/path):$(PATH)
 test-deploy: export UNDERTONE_REQUIRE_ALL := 1
 test-deploy: $(VENV)/test.stamp $(VENV)/helm.stamp .checkov/path/checkov $(OPERATORS)/node_modules  ## test chart, images, rules and dashboards with every tool
 	@$(BIN)/python -m pytest $(DEPLOYED) $(ARGS)
+
+test-cluster: export PATH := $(abspath $(BIN)):$(abspath .cluster):$(PATH)
+test-cluster: export UNDERTONE_REQUIRE_ALL := 1
+test-cluster: $(VENV)/test.stamp $(VENV)/helm.stamp .cluster/kube-apiserver .cluster/definitions  ## install the chart on a real API server; builds that at first, half an hour on 2 cores
+	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed vad segment live labels latency restart memory withdrawal diarization encoder soak servers
 	@$(BIN)/python ops/bench $(ONLY)
@@ -74,6 +79,21 @@ $(VENV)/helm.stamp: | $(VENV)/bin/python
 			helm.sh/helm/v3/cmd/helm@v$(HELM) && touch $@ \
 		|| echo 'helm could not be built: what needs it is not run' >&2; \
 	fi
+
+# Their versions stand in go.mod. Each is told the one that it stands for, as a build from a module does not know it.
+CLUSTER := tests/cluster/apiserver
+KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' $(CLUSTER)/go.mod)
+KUBERNETES_FOR := k8s.io/component-base/version.git
+.cluster/kube-apiserver: $(CLUSTER)/go.mod $(CLUSTER)/go.sum
+	@mkdir -p $(@D)
+	cd $(CLUSTER) && CGO_ENABLED=0 go build -trimpath -o $(abspath $(@D))/etcd go.etcd.io/etcd/server/v3
+	cd $(CLUSTER) && CGO_ENABLED=0 go build -trimpath -o $(abspath $(@D))/ -ldflags '-s -w \
+		-X $(KUBERNETES_FOR)Version=$(KUBERNETES) -X $(KUBERNETES_FOR)Major=1 -X $(KUBERNETES_FOR)Minor=$(word 2,$(subst ., ,$(KUBERNETES)))' \
+		k8s.io/kubernetes/cmd/kubectl k8s.io/kubernetes/cmd/kube-apiserver
+
+.cluster/definitions: tests/cluster/definitions.py $(VENV)/test.stamp
+	PYTHONPATH=. $(BIN)/python $< $@
+	@touch $@
 
 # In an environment of its own, as it brings a hundred packages; the tests find it on PATH.
 .checkov/path/checkov: | $(VENV)/bin/python
