@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -40,18 +40,18 @@ class Namespace:
         helm = {f"HELM_{what}_HOME": str(self.kubeconfig.with_name("helm")) for what in ("CACHE", "CONFIG", "DATA")}
         return {**os.environ, **helm, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.kubeconfig.parent)}
 
-    def ask(self, *command: str, given: object = None) -> subprocess.CompletedProcess[str]:
-        """What a command says, which gets `given` as JSON."""
+    def ask(self, *command: str, given: Sequence[Document] = ()) -> subprocess.CompletedProcess[str]:
+        """What a command says, which may read documents."""
         return subprocess.run(
             [command[0], "--namespace", self.name, *command[1:]],
-            input=None if given is None else json.dumps(given),
+            input="\n---\n".join(map(json.dumps, given)),
             env=self.env,
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def told(self, *command: str, given: object = None) -> str:
+    def told(self, *command: str, given: Sequence[Document] = ()) -> str:
         """What a command says that must succeed."""
         ended = self.ask(*command, given=given)
         assert ended.returncode == 0, ended.stderr
@@ -60,8 +60,7 @@ class Namespace:
     def create(self, *documents: Document, dry: bool = False) -> subprocess.CompletedProcess[str]:
         """Create objects; the server refuses a field that there is not."""
         more = ["--dry-run=server"] if dry else []
-        items = {"apiVersion": "v1", "kind": "List", "items": documents}
-        return self.ask("kubectl", "create", "--validate=strict", *more, "--filename=-", given=items)
+        return self.ask("kubectl", "create", "--validate=strict", *more, "--filename=-", given=documents)
 
     def listed(self, *what: str) -> list[dict[str, Any]]:
         items = json.loads(self.told("kubectl", "get", *what, "--output=json"))["items"]
@@ -70,9 +69,9 @@ class Namespace:
 
     @cached_property
     def kinds(self) -> str:
-        """Every kind of object that a namespace may hold, those of operators included."""
+        """Every kind of object that a namespace may hold, those of operators included; no events, which expire."""
         told = self.told("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name")
-        return ",".join(told.split())
+        return ",".join(kind for kind in told.split() if not kind.startswith("events"))
 
     def objects(self) -> dict[str, dict[str, Any]]:
         """Everything that is in the namespace, by kind and name."""

@@ -54,7 +54,7 @@ def _end(namespace: Namespace, made: Mapping[str, Any], *, fails: bool) -> None:
     status = _job_status(made, fails=fails) if made["kind"] == "Job" else {"phase": "Failed" if fails else "Succeeded"}
     name = f"{made['kind']}/{made['metadata']['name']}"
     command = ("kubectl", "patch", name, "--subresource=status", "--type=merge", "--patch-file=/dev/stdin")
-    namespace.told(*command, given={"status": status})
+    namespace.told(*command, given=[{"status": status}])
 
 
 def _job_status(job: Mapping[str, Any], *, fails: bool) -> dict[str, object]:

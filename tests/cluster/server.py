@@ -51,7 +51,7 @@ def _server(folder: Path, port: int, token: str, store: int) -> Program:
     tokens.write_text(f'{token},admin,admin,"system:masters"\n')
     key = folder / "accounts.pem"
     made = ec.generate_private_key(ec.SECP256R1())
-    key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
     argv = (
         *("kube-apiserver", f"--etcd-servers=http://127.0.0.1:{store}", f"--cert-dir={folder}"),
         *("--bind-address=127.0.0.1", f"--secure-port={port}", "--endpoint-reconciler-type=none"),
