@@ -34,9 +34,10 @@ test-deploy: export UNDERTONE_REQUIRE_ALL := 1
 test-deploy: $(VENV)/test.stamp $(VENV)/helm.stamp .checkov/path/checkov $(OPERATORS)/node_modules  ## test chart, images, rules and dashboards with every tool
 	@$(BIN)/python -m pytest $(DEPLOYED) $(ARGS)
 
+# Go, Helm and git are needed, no container and no root.
 test-cluster: export PATH := $(abspath $(BIN)):$(abspath .cluster):$(PATH)
 test-cluster: export UNDERTONE_REQUIRE_ALL := 1
-test-cluster: $(VENV)/test.stamp $(VENV)/helm.stamp .cluster/kube-apiserver .cluster/definitions  ## install the chart on a real API server; builds that at first, half an hour on 2 cores
+test-cluster: $(VENV)/test.stamp $(VENV)/helm.stamp .cluster/kube-apiserver .cluster/definitions  ## install the chart on a real API server; the first time builds it, 10 minutes of CPU
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed vad segment live labels latency restart memory withdrawal diarization encoder soak servers

@@ -20,18 +20,18 @@ def _git(*command: str) -> bytes:
 
 
 def previous() -> list[tuple[str, str]]:
-    """What may have been installed before, as revisions and the examples that their charts had; nothing without git.
+    """Revisions that may have been installed before, each with the examples of its chart; none without history.
 
     The last release; as long as there is none, the first chart that there was, and the last that was different.
     """
     if shutil.which("git") is None:
         return []
     parts = [f"helm/undertone/{part}" for part in ("Chart.yaml", "templates", "values.yaml", "values.schema.json")]
-    charts = _git("log", "--format=%h", "--", *parts).decode().split()
+    older = _git("log", "--format=%h", "--", *parts).decode().split()[1:]
     released = _git("tag", "--list", "v*", "--sort=-version:refname").decode().split()
     return [
         (revision, Path(file).name)
-        for revision in released[:1] or dict.fromkeys((*charts[-1:], *charts[1:2]))
+        for revision in released[:1] or dict.fromkeys((*older[-1:], *older[:1]))
         for file in _git("ls-tree", "--name-only", revision, "helm/undertone/ci/").decode().split()
     ]
 
