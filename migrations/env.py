@@ -3,15 +3,21 @@
 The address is `-x url=...`, else what `streams.store.migrate` was called with, else UNDERTONE_POSTGRES.
 """
 
+import logging
 import os
 
 from alembic import context
+from alembic.util import CommandError
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from streams.settings import Settings
+from streams.store.access import apply
 from streams.store.database import migration_engine
 from streams.store.tables import metadata
 
+logger = logging.getLogger("migrations")
 #: Any constant of ours: two migrations at once take turns on it.
 ADVISORY_LOCK = 5_220_111_030
 
@@ -20,6 +26,14 @@ def _address() -> str:
     given = context.get_x_argument(as_dictionary=True).get("url")
     called_with = context.config.attributes.get("address")
     return str(given or called_with or Settings.read(os.environ).postgres.get_secret_value())
+
+
+def _to_the_newest() -> bool:
+    """Whether this is an upgrade to the newest revision, and neither a way down nor a mere look."""
+    try:
+        return bool(context.get_revision_argument() == context.get_head_revision())
+    except KeyError:
+        return False
 
 
 def _run(connection: Connection) -> None:
@@ -38,6 +52,9 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+    connection.commit()
+    if _to_the_newest() and (missing := apply(connection)) is not None:
+        logger.warning(missing)
     connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": ADVISORY_LOCK})
     connection.commit()
 
@@ -45,6 +62,12 @@ def _run(connection: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("offline mode (--sql) is not supported: run it against a database")
 engine = migration_engine(_address())
-with engine.connect() as connection:
-    _run(connection)
-engine.dispose()
+try:
+    with engine.connect() as connection:
+        _run(connection)
+except (OperationalError, ProgrammingError) as error:
+    if isinstance(error, ProgrammingError) and not isinstance(error.orig, InsufficientPrivilege):
+        raise
+    raise CommandError(f"cannot migrate the database: {' '.join(str(error.orig).split())}") from None
+finally:
+    engine.dispose()

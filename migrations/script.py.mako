@@ -5,7 +5,9 @@ expand here (new tables, nullable columns, indexes), contract in a later release
 made NOT NULL or dropped in one step breaks the stages that are still running. A lock that is not had within
 4 s, or a statement that takes over 5 s, ends the migration: build an index of a large table CONCURRENTLY, in
 a migration of its own with `with op.get_context().autocommit_block():`, and back-fill rows in batches.
-Say the same change in streams/store/tables.py: `alembic check` compares the two.
+Say the same change in streams/store/tables.py: `alembic check` compares the two. Name a new table in
+streams/store/access.py. Rows are closed to the tables' owner: where rows are changed here, say `ALTER TABLE ... NO FORCE
+ROW LEVEL SECURITY` before and `FORCE` after.
 
 Revision: ${up_revision}
 After: ${down_revision | comma,n}

@@ -11,14 +11,17 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import settings
+from psycopg.conninfo import make_conninfo
 
 from services.standalone.kafka import kafka as running_kafka
 from services.standalone.postgres import create_database
 from services.standalone.postgres import postgres as running_postgres
+from streams.store.access import READ, WRITE
 from streams.store.migrate import migrate
 
 os.environ["TRITON_INTERPRET"] = "1"  # before anything imports it: kernels of a GPU are run by its interpreter
 ROOT = Path(__file__).parents[1]
+DEBIANS = Path("/usr/lib/postgresql")  #: each version's own folder, which is not on PATH
 RECORDINGS = ROOT.parent / "shared" / "data"
 settings.register_profile("untimed", deadline=None)  # no test times anything
 settings.load_profile("untimed")
@@ -35,8 +38,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real server's maintenance database, the same for the whole run."""
+    """Address of a real server's maintenance database, the same for the whole run; the roles of a site are made."""
     with running_postgres(tmp_path_factory.mktemp("postgres"), durable=False) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for role in (WRITE, READ):
+                connection.execute(f"CREATE ROLE {role}".encode())
         yield url
 
 
@@ -54,8 +60,12 @@ def migrated(postgres_server: str, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: str) -> str:
-    """Name of the database that `migrated` copies."""
-    migrate(create_database(postgres_server, "migrated"))
+    """Name of the database that `migrated` copies; its tables belong to a role of their own, as a site's should."""
+    url = create_database(postgres_server, "migrated")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE test_owner LOGIN PASSWORD 'not-a-secret'")
+        connection.execute("ALTER DATABASE migrated OWNER TO test_owner")
+    migrate(make_conninfo(url, user="test_owner", password="not-a-secret"))  # noqa: S106
     return "migrated"
 
 
@@ -122,4 +132,6 @@ def _is_here(what: str) -> bool:
     }
     if what in folders:
         return folders[what].is_dir()
+    if what == "postgresql":
+        return any(DEBIANS.glob("*/bin/postgres"))
     return sys.platform == what or shutil.which(what) is not None

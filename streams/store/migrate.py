@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import OperationalError
+from alembic.util import CommandError
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,13 +20,14 @@ class MigrationError(RuntimeError):
 def migrate(address: str, revision: str = "head", *, down: bool = False) -> None:
     """Bring the database at `address` (as libpq takes it) to `revision`; several processes at once take turns.
 
-    Raises MigrationError where the server cannot be reached or a lock is not had in 4 s: try again.
+    Raises MigrationError where the server cannot be reached or a lock is not had in 4 s (try again), and where the
+    address is not that of the tables' owner.
     """
     config = alembic_config(address)
     try:
         (command.downgrade if down else command.upgrade)(config, revision)
-    except OperationalError as error:
-        raise MigrationError(f"cannot migrate the database: {' '.join(str(error.orig).split())}") from None
+    except CommandError as error:
+        raise MigrationError(str(error)) from None
 
 
 def alembic_config(address: str) -> Config:

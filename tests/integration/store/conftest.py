@@ -1,21 +1,25 @@
 """Two call stores, one suite: PostgreSQL and its twin, and a way to look inside either."""
 # ruff: noqa: ANN401 - what a test asks of the two worlds is its type
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import insert, select, update
 
+from services.standalone.postgres import postgres
 from streams.adapters.memory_calls import MemoryCalls
 from streams.adapters.memory_tables import MemoryTables, Queued
 from streams.domain.evolution import Meaning, evolution
 from streams.domain.records import Consent, Escalation, Label, Notice, Outcome, Purpose, Role
 from streams.ports import Call, CallStore, Checkpoint
 from streams.store import tables
+from streams.store.access import READ, WRITE
 from streams.store.calls import PostgresCalls
 from streams.store.database import Database
 from streams.store.evolutions import evolve
@@ -114,14 +118,15 @@ class MemoryWorld(Sample):
 
 @dataclass
 class PostgresWorld(Sample):
-    database: Database
+    database: Database  #: as the role of the stages, so that every statement of theirs is seen to be allowed
+    eye: Database  #: as a superuser
     store: CallStore
 
     async def _rows(self, query: Any) -> list[Any]:
         async def work(connection: Any) -> list[Any]:
             return list(await connection.execute(query))
 
-        return await self.database.transaction(work)
+        return await self.eye.transaction(work)
 
     async def record(self, labels: list[Label], escalations: list[Escalation]) -> None:
         async def work(connection: Any) -> None:
@@ -174,16 +179,36 @@ class PostgresWorld(Sample):
         return [(row.action, row.call) for row in rows]
 
 
+@pytest.fixture(scope="session")
+def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server on which no role of ours was made: roles are of the whole server. Leave none there."""
+    with postgres(tmp_path_factory.mktemp("bare"), durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def logins(postgres_server: str, migrated_template: str) -> str:
+    """Makes `test_writer` and `test_auditor`, who reads the trail besides; the password of both."""
+    password = "not-a-secret"  # noqa: S105
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for login, roles in {"test_writer": WRITE, "test_auditor": f"{WRITE}, {READ}"}.items():
+            connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{password}' IN ROLE {roles}".encode())
+    return password
+
+
 @pytest.fixture
-async def database(migrated: str) -> AsyncIterator[Database]:
-    database = Database(migrated, application="test")
+async def database(migrated: str, logins: str) -> AsyncIterator[Database]:
+    """The test's own database as the stages see it."""
+    database = Database(make_conninfo(migrated, user="test_writer", password=logins), application="test")
     yield database
     await database.close()
 
 
 @pytest.fixture
-def postgres_world(database: Database) -> PostgresWorld:
-    return PostgresWorld(database, PostgresCalls(database))
+async def postgres_world(database: Database, migrated: str) -> AsyncIterator[PostgresWorld]:
+    eye = Database(migrated, application="eye")
+    yield PostgresWorld(database, eye, PostgresCalls(database))
+    await eye.close()
 
 
 @pytest.fixture(params=["memory", "postgres"])

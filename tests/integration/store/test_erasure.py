@@ -140,7 +140,9 @@ def fault(url: str, table: str, event: str, what: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE SEQUENCE faults")
         body = f"BEGIN {what} RETURN coalesce(NEW, OLD); END"
-        connection.execute(f"CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$".encode())
+        connection.execute(
+            f"CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ {body} $$".encode()
+        )
         made = f"CREATE TRIGGER aa_fault BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION fault()"
         connection.execute(made.encode())
 

@@ -1,5 +1,6 @@
 """The migrations make the tables that the code declares, both ways, and several at once take turns."""
 
+import re
 import subprocess
 import sys
 
@@ -65,10 +66,18 @@ def test_a_migration_that_does_not_get_its_lock_gives_up_and_says_so(migrated: s
         with pytest.raises(MigrationError, match="lock timeout"):
             migrate(migrated, "base", down=True)
     with psycopg.connect(migrated) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
 
 
 def test_a_database_that_is_not_there_is_one_clear_line(postgres: str) -> None:
     with pytest.raises(MigrationError, match="does not exist") as refusal:
         migrate(postgres + "_none")
     assert "\n" not in str(refusal.value)
+
+
+def test_on_the_command_line_too_it_is_one_line_without_a_traceback(postgres: str) -> None:
+    command = [sys.executable, "-m", "alembic", "-x", f"url={postgres}_none", "upgrade", "head"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = (ended.stdout + ended.stderr).strip()
+    assert ended.returncode
+    assert re.fullmatch("FAILED: cannot migrate the database: .*does not exist", said)
