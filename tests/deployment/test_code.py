@@ -59,8 +59,7 @@ def test_every_path_that_a_variable_names_is_mounted(file: str, render: Render) 
         secrets = {path.rpartition("/")[2] for path in paths if path.startswith("/etc/undertone/secrets/")}
         projected = [volume["projected"]["sources"] for volume in found.spec["volumes"] if "projected" in volume]
         there = {item["path"] for sources in projected for source in sources for item in source["secret"]["items"]}
-        assert secrets <= there
-        assert there - secrets <= {"postgres-ca.crt"}  # which the address names
+        assert secrets == there
 
 
 @pytest.mark.needs("helm")

@@ -180,6 +180,14 @@ def test_migrations_run_under_a_role_of_their_own_where_one_is_named(render: Ren
     assert "'undertone-postgres'" in address("default-values.yaml", "migrate")
 
 
+def test_where_an_authority_is_named_whoever_reaches_postgresql_asks_it_for_its_certificate(render: Render) -> None:
+    for found in pods(render("claim-values.yaml")):
+        told = {name: value for name, value in found.env.items() if name.startswith("PGSSL")}
+        asks = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/etc/undertone/secrets/postgres-ca.crt"}
+        assert told == (asks if "UNDERTONE_POSTGRES_FILE" in found.env else {})
+    assert not any("PGSSLMODE" in found.env for found in pods(render("default-values.yaml")))
+
+
 def test_a_hook_does_not_use_an_account_that_is_not_there_yet(render: Render) -> None:
     for component, account in {"migrate": "default", "topics": "default", "segment": "site-undertone"}.items():
         assert pod(render(), component).spec["serviceAccountName"] == account

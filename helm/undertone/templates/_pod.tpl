@@ -114,6 +114,13 @@ startupProbe:
 {{- if or (has "postgres" .uses) (has "migrate" .uses) }}
 - name: UNDERTONE_POSTGRES_FILE
   value: /etc/undertone/secrets/postgres
+{{- if $values.postgres.ca.secret }}
+# Read by libpq where the address says nothing of it.
+- name: PGSSLMODE
+  value: verify-full
+- name: PGSSLROOTCERT
+  value: /etc/undertone/secrets/postgres-ca.crt
+{{- end }}
 {{- end }}
 {{- if has "epochs" .uses }}
 - name: UNDERTONE_EPOCHS
