@@ -66,7 +66,7 @@ def test_a_migration_that_does_not_get_its_lock_gives_up_and_says_so(migrated: s
         with pytest.raises(MigrationError, match="lock timeout"):
             migrate(migrated, "base", down=True)
     with psycopg.connect(migrated) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0009",)]
 
 
 def test_a_database_that_is_not_there_is_one_clear_line(postgres: str) -> None:

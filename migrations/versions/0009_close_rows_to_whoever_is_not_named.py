@@ -4,14 +4,14 @@ What row-level security says to a role that no policy names, and a trail whose t
 than ours. Policies and grants are in `streams/store/access.py`, which `env.py` applies after each upgrade to the newest
 revision: where the roles are made later, by an administrator, there is no revision to wait for.
 
-Revision: 0008
-After: 0007
+Revision: 0009
+After: 0008
 """
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
