@@ -15,7 +15,8 @@ _EVERY_S = 0.3
 def hooks_end(namespace: Namespace, failing: str = "") -> Iterator[list[str]]:
     """Let each job and each pod of the namespace succeed, that of one component fail; yields who has ended.
 
-    A job only ends if the server admits the pod of its template. The namespace gets its account, and may come later.
+    A job fails too, and the reason is yielded, where the server does not admit the pod of its template. The namespace
+    gets its account, and may come later.
     """
     ended: list[str] = []
     over = threading.Event()
@@ -25,8 +26,9 @@ def hooks_end(namespace: Namespace, failing: str = "") -> Iterator[list[str]]:
             namespace.ask("kubectl", "create", "serviceaccount", "default")
             for each in namespace.listed("jobs,pods"):
                 if not _has_ended(each):
-                    ended.append(_component(each))
-                    _end(namespace, each, fails=_component(each) == failing)
+                    refusal = _refusal(namespace, each)
+                    ended.append(refusal or _component(each))
+                    _end(namespace, each, fails=bool(refusal) or _component(each) == failing)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -46,11 +48,16 @@ def _has_ended(made: Mapping[str, Any]) -> bool:
     return "conditions" in status or status.get("phase") not in {None, "Pending"}
 
 
+def _refusal(namespace: Namespace, made: Mapping[str, Any]) -> str:
+    """Why there can be no pod of a job; empty where there can, and for a pod, which is there."""
+    if made["kind"] == "Pod":
+        return ""
+    template = made["spec"]["template"]
+    ended = namespace.create(pod_object(template["metadata"], template["spec"]), dry=True)
+    return ended.stderr if ended.returncode else ""
+
+
 def _end(namespace: Namespace, made: Mapping[str, Any], *, fails: bool) -> None:
-    if made["kind"] == "Job":
-        template = made["spec"]["template"]
-        admitted = namespace.create(pod_object(template["metadata"], template["spec"]), dry=True)
-        assert admitted.returncode == 0, admitted.stderr
     status = _job_status(made, fails=fails) if made["kind"] == "Job" else {"phase": "Failed" if fails else "Succeeded"}
     name = f"{made['kind']}/{made['metadata']['name']}"
     command = ("kubectl", "patch", name, "--subresource=status", "--type=merge", "--patch-file=/dev/stdin")

@@ -54,9 +54,9 @@ def left(namespace: Namespace) -> set[str]:
 def test_the_readme_installs_tries_upgrades_and_uninstalls(calls: Namespace, tmp_path: Path) -> None:
     with hooks_end(calls) as ended:
         done = follow(listing("Install"), calls, tmp_path)
+        assert ended == ["migrate", "topics", "trial"]
         assert done.returncode == 0, done.stderr
         assert re.search(r"^Phase: +Succeeded$", done.stdout, re.MULTILINE)
-        assert ended == ["migrate", "topics", "trial"]
         again = listing("Install").partition("helm install")[2].partition("helm test")[0]
         done = follow(f"helm upgrade {again}", calls, tmp_path)
         assert done.returncode == 0, done.stderr
