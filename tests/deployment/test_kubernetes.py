@@ -17,7 +17,7 @@ from kubernetes_validate import utils
 pytestmark = pytest.mark.needs("helm")
 
 VERSIONS = ("1.27", "1.31", "1.34", "1.37")  #: the oldest that the chart allows, to the newest
-#: Of operators: their schemas are not Kubernetes' own. No registry has Strimzi's.
+#: Of operators: their schemas are not Kubernetes' own. Strimzi's are had by tests/cluster alone.
 CUSTOM = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1", "kafka.strimzi.io/v1"}
 CHECK = Path(__file__).with_name("operators") / "check.mjs"
 
