@@ -9,7 +9,6 @@ from threadpoolctl import ThreadpoolController
 
 from streams.domain.overlap import FRAME_MS
 from streams.speech.levels import levels
-from streams.speech.products import Floats
 from streams.speech.silero import WIDTH, Network
 
 CONTEXT_MS = 4  #: what the model sees of the time before a frame
@@ -75,39 +74,41 @@ class VoiceActivity:
         size, network = frame_samples(rate), self._networks[rate]
         counts = [len(stretch.frames) // size for stretch in stretches]
         order = sorted(range(len(stretches)), key=lambda n: -counts[n])  # those that end first stand last
-        features = network.features(_inputs(rate, [stretches[n] for n in order]))
-        firsts = np.cumsum([0, *(counts[n] for n in order)])
+        inputs = _inputs(rate, [stretches[n] for n in order])
+        features, energies = network.features(inputs.astype(np.float32) / _FULL_SCALE), _energies(inputs[:, -size:])
+        lengths = np.array([counts[n] for n in order], np.int64)
+        firsts = np.concatenate(([0], lengths.cumsum()))
         states = np.frombuffer(b"".join(stretches[n].state for n in order), np.float32).reshape(-1, 2 * WIDTH).copy()
         probabilities = np.zeros((len(stretches), max(counts, default=0)), np.float32)
         for frame in range(probabilities.shape[1]):
-            alive = sum(count > frame for count in counts)
+            alive = int((lengths > frame).sum())
             heard = features[firsts[:alive] + frame, :WIDTH]
             probabilities[:alive, frame], states[:alive] = network.judge(heard, states[:alive])
         loud, found = levels(features[:, WIDTH:]), dict[int, Activity]()
         for row, n in enumerate(order):
             probability = tuple(probabilities[row, : counts[n]].tolist())
-            energy, loudness = _energy(stretches[n].frames, size), loud[firsts[row] : firsts[row + 1]].tobytes()
-            found[n] = Activity(probability, energy, states[row].tobytes(), loudness)
+            own = slice(firsts[row], firsts[row + 1])
+            found[n] = Activity(probability, tuple(energies[own]), states[row].tobytes(), loud[own].tobytes())
         return [found[n] for n in range(len(stretches))]
 
 
-def _inputs(rate: int, stretches: Sequence[Stretch]) -> Floats:
-    """Each frame with the context before it, -1 to 1, stretch by stretch: (frames, context + frame)."""
+def _inputs(rate: int, stretches: Sequence[Stretch]) -> NDArray[np.int16]:
+    """Each frame with the context before it, stretch by stretch: (frames, context + frame)."""
     size, context = frame_samples(rate), context_samples(rate)
     counts = [len(stretch.frames) // size for stretch in stretches]
     inputs, start = np.empty((sum(counts), context + size), np.int16), 0
     for stretch, count in zip(stretches, counts, strict=True):
         if count:
-            frames, rows = stretch.frames[: count * size].reshape(count, size), inputs[start : start + count]
+            frames, rows = stretch.frames.reshape(count, size), inputs[start : start + count]
             rows[:, context:] = frames
             rows[0, :context] = stretch.context
             rows[1:, :context] = frames[:-1, -context:]
         start += count
-    return inputs.astype(np.float32) / _FULL_SCALE
+    return inputs
 
 
-def _energy(frames: Samples, size: int) -> tuple[int, ...]:
-    """Sum of squared samples of each frame: exact, for it decides where a turn is cut."""
-    wide = frames.reshape(-1, size).astype(np.int64)  # (frames, size)
-    energies: list[int] = (wide * wide).sum(axis=1).tolist()
-    return tuple(energies)
+def _energies(frames: NDArray[np.int16]) -> list[int]:
+    """Sum of squared samples of each frame, (frames, size): exact, for it decides where a turn is cut."""
+    wide = frames.astype(np.float64)  # sums are under 2 ** 53, and so exact in any order
+    energies: list[int] = np.einsum("fs,fs->f", wide, wide).astype(np.int64).tolist()
+    return energies

@@ -1,33 +1,33 @@
 """Silero VAD v5's network on NumPy: the same weights as its ONNX file, every layer one matrix product over many frames.
 
 ONNX Runtime convolves each frame by itself: four columns, too few to fill a core (`ops/adr/0080-silero-on-numpy.md`).
-Products are always of the same shape, whatever the number of frames, and take every row through the same
+Products are always of one of two shapes, whatever the number of frames, and take every row of both through the same
 instructions: so a row's bits depend on nothing beside it (`streams/speech/products.py`).
 """
 
 import math
 from collections.abc import Callable
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 
 from streams.speech.onnx import float_constants
-from streams.speech.products import Floats, product
+from streams.speech.products import Floats, Product, product
 
 WIDTH = 128  #: of the features of a frame, and of each of the two recurrent layers' states
 BANDS = 16  #: equal steps on the mel scale from 200 to 3,600 Hz, at either rate
-FRAMES = 32  #: frames whose features are made in one go
-CHANNELS = 32  #: channels that are judged in one go
+TILES = (128, 32)  #: frames, or channels, that are taken in one go: many where there are so many, else few
 _STEPS = 4  #: spectra a frame
 _BRANCHES = {8000: "If_0_else_branch", 16000: "If_0_then_branch"}
 
 
 class _Layer:
-    """A product and what is added: (rows, inputs) -> (rows, outputs), for a fixed number of rows."""
+    """A product and what is added: (rows, inputs) -> (rows, outputs), `each` rows for each of a tile."""
 
-    def __init__(self, weights: Floats, bias: Floats, rows: int) -> None:
+    def __init__(self, weights: Floats, bias: Floats, each: int = 1) -> None:
         """`weights` are (inputs, outputs), `bias` (outputs,)."""
-        self._product, self._bias = product(weights, rows), bias
+        self._product, self._bias = _product(weights, each), bias
 
     def __call__(self, rows: Floats) -> Floats:
         out = self._product(rows)
@@ -48,31 +48,33 @@ class Network:
             if name.startswith(prefix)
         }
         basis = found["stft.forward_basis_buffer"][:, 0]  # (2 x bins, window)
-        self._spectrum = product(np.ascontiguousarray(basis.T), _STEPS * FRAMES)
+        self._spectrum = _product(np.ascontiguousarray(basis.T), _STEPS)
         self._bins, self._window = len(basis) // 2, basis.shape[1]
         self._hop = self._window // 2
-        self._bands = product(_bands(self._bins, rate), FRAMES)
-        self._one = _convolution(found, 0, rows=_STEPS * FRAMES)
-        self._two = _convolution(found, 1, rows=_STEPS // 2 * FRAMES)
+        self._bands = _product(_bands(self._bins, rate))
+        self._one = _convolution(found, 0, each=_STEPS)
+        self._two = _convolution(found, 1, each=_STEPS // 2)
         # The last two see two columns and one: what multiplies their zero padding is left out.
-        self._three = _convolution(found, 2, rows=FRAMES, taps=slice(1, 3))
-        self._four = _convolution(found, 3, rows=FRAMES, taps=slice(1, 2))
+        self._three = _convolution(found, 2, taps=slice(1, 3))
+        self._four = _convolution(found, 3, taps=slice(1, 2))
         gates = np.concatenate((found["decoder.rnn.weight_ih"], found["decoder.rnn.weight_hh"]), axis=1)
         bias = found["decoder.rnn.bias_ih"] + found["decoder.rnn.bias_hh"]
-        self._gates = _Layer(np.ascontiguousarray(gates.T), bias, CHANNELS)
+        # A sigmoid is made of a tanh of half as much: halved here, which loses no bit, all four take one tanh.
+        halved = np.repeat(np.array([0.5, 0.5, 1, 0.5], np.float32), WIDTH)
+        self._gates = _Layer(np.ascontiguousarray(gates.T) * halved, bias * halved)
         out = np.ascontiguousarray(found["decoder.decoder.2.weight"][:, :, 0].T)
-        self._out = _Layer(out, found["decoder.decoder.2.bias"], CHANNELS)
+        self._out = _Layer(out, found["decoder.decoder.2.bias"])
 
     def features(self, frames: Floats) -> Floats:
         """What the network makes of each frame by itself, and its power by band: (n, context + frame) -> (n, 128 + 16).
 
         The power is that of the spectra which the network looks at anyway.
         """
-        return _tiled(self._features, frames, FRAMES)
+        return _tiled(self._features, frames)
 
     def judge(self, features: Floats, states: Floats) -> tuple[Floats, Floats]:
         """Take in one frame of each of n channels: (n, 128), states (n, 2 x 128) -> probabilities (n,), new states."""
-        judged = _tiled(self._judge, np.concatenate((features, states), axis=1), CHANNELS)
+        judged = _tiled(self._judge, np.concatenate((features, states), axis=1))
         return judged[:, 0], judged[:, 1:]
 
     def _features(self, frames: Floats) -> Floats:
@@ -92,17 +94,24 @@ class Network:
     def _judge(self, rows: Floats) -> Floats:
         cell = rows[:, 2 * WIDTH :]
         gates = self._gates(np.ascontiguousarray(rows[:, : 2 * WIDTH]))
+        np.tanh(gates, out=gates)
+        _opened(gates[:, : 2 * WIDTH])
+        _opened(gates[:, 3 * WIDTH :])
         taken, kept, new, shown = (gates[:, part * WIDTH : (part + 1) * WIDTH] for part in range(4))
-        cell = _sigmoid(kept) * cell + _sigmoid(taken) * np.tanh(new)
-        hidden = _sigmoid(shown) * np.tanh(cell)
+        cell = kept * cell + taken * new
+        hidden = shown * np.tanh(cell)
         return np.concatenate((_sigmoid(self._out(_relu(hidden.copy()))), hidden, cell), axis=1)
 
 
-def _convolution(found: dict[str, Floats], number: int, *, rows: int, taps: slice = slice(3)) -> _Layer:
+def _product(weights: Floats, each: int = 1) -> Product:
+    return product(weights, *(each * tile for tile in TILES))
+
+
+def _convolution(found: dict[str, Floats], number: int, *, each: int = 1, taps: slice = slice(3)) -> _Layer:
     """A convolution over three columns, or the `taps` of them: (outputs, inputs, 3) -> (taps x inputs, outputs)."""
     kernel = found[f"encoder.{number}.reparam_conv.weight"][:, :, taps]
     weights = np.ascontiguousarray(kernel.transpose(2, 1, 0).reshape(-1, len(kernel)))
-    return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"], rows)
+    return _Layer(weights, found[f"encoder.{number}.reparam_conv.bias"], each)
 
 
 def _bands(bins: int, rate: int) -> Floats:
@@ -114,13 +123,14 @@ def _bands(bins: int, rate: int) -> Floats:
     return ((firsts[:-1] <= numbers) & (numbers < firsts[1:])).astype(np.float32)
 
 
-def _tiled(work: Callable[[Floats], Floats], rows: Floats, size: int) -> Floats:
-    """`work` over `rows`, always `size` of them at once: the last are filled up with zeros, and cut off again."""
-    count = len(rows)
-    filled = np.zeros((max(1, -(-count // size)) * size, rows.shape[1]), np.float32)
-    filled[:count] = rows
-    done = [work(filled[start : start + size]) for start in range(0, len(filled), size)]
-    return np.concatenate(done)[:count]
+def _tiled(work: Callable[[Floats], Floats], rows: Floats) -> Floats:
+    """`work` over `rows`, always a tile of them at once: the last is filled up with zeros, which are cut off again."""
+    count, (many, few) = len(rows), TILES
+    if not count or count % few:
+        rows = np.concatenate((rows, np.zeros((few - count % few, rows.shape[1]), np.float32)))
+    whole = len(rows) // many * many
+    starts = [*range(0, whole, many), *range(whole, len(rows), few), len(rows)]
+    return np.concatenate([work(rows[start:end]) for start, end in pairwise(starts)])[:count]
 
 
 def _neighbours(columns: Floats, *, stride: int) -> Floats:
@@ -142,7 +152,11 @@ def _relu(values: Floats) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    out: Floats = np.tanh(values * np.float32(0.5))  # exp overflows
-    out *= np.float32(0.5)
-    out += np.float32(0.5)
-    return out
+    return _opened(np.tanh(values * np.float32(0.5)))  # exp overflows
+
+
+def _opened(tanh: Floats) -> Floats:
+    """The sigmoid of what `tanh` was taken of half of."""
+    tanh *= np.float32(0.5)
+    tanh += np.float32(0.5)
+    return tanh

@@ -14,15 +14,21 @@ NEIGHBOURS = "tests/unit/speech/test_activity.py::test_neighbours_change_no_bit_
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "rows"), SHAPES)
-def test_a_row_comes_out_the_same_wherever_it_stands(inputs: int, outputs: int, rows: int) -> None:
+def test_a_row_comes_out_the_same_wherever_it_stands_and_beside_however_many(
+    inputs: int, outputs: int, rows: int
+) -> None:
     rng = np.random.default_rng(1)
     weights, row = rng.standard_normal((inputs, outputs), np.float32), rng.standard_normal(inputs, np.float32)
     with threadpool_limits(1, user_api="blas"):
-        multiply = product(weights, rows)
-        for place in range(rows):
-            several = rng.standard_normal((rows, inputs), np.float32)
+        multiply = product(weights, 4 * rows, rows)
+        alone = multiply(np.tile(row, (rows, 1)))[0]
+        for count, place in [
+            *((rows, place) for place in range(rows)),
+            *((4 * rows, 5 * place) for place in range(24)),
+        ]:
+            several = rng.standard_normal((count, inputs), np.float32)
             several[place] = row
-            assert (multiply(several)[place] == multiply(np.tile(row, (rows, 1)))[0]).all()
+            assert (multiply(several)[place] == alone).all()
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "rows"), SHAPES)
