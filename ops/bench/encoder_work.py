@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 import torch
 from peak import Peak
+from planted import LEARNT, alike
 from results import Measure, compared, progress
-from shapes import BASE, SHAPES, WAVLM, XLSR, network, seconds_of, theirs, windows
+from shapes import BASE, RATE, SHAPES, WAVLM, XLSR, network, seconds_of, theirs, windows
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,6 +20,7 @@ from services.emotion.encoders.encoder import Encoder
 #: `UNDERTONE_LONG=1` takes transformers' batches as they are on a GPU.
 BATCH, LONG_BATCH = 8, 32
 ROUNDS = 3
+LABELLED, SHORT_S = 500, 2  #: windows, and what is heard of each
 EXACT = 1e-4
 
 
@@ -26,12 +28,13 @@ def measure() -> list[Measure]:
     """Throughput of two shapes, then work and memory of two at full size without computing anything."""
     batch = LONG_BATCH if os.environ.get("UNDERTONE_LONG") == "1" else BATCH
     found = [each for shape in (XLSR, BASE) for each in throughput(shape, windows(batch), ROUNDS)]
+    found += [labels(shape, windows(LABELLED)) for shape in (XLSR, BASE)]
     return found + [each for shape in (XLSR, WAVLM) for each in (work(shape, windows(32)), memory(shape))]
 
 
 def throughput(shape: str, some: Sequence[Tensor], rounds: int) -> list[Measure]:
     """Ours against transformers, padded to the longest and window by window, all layers in all of them."""
-    model, encoder = network(shape), Encoder(network(shape))
+    model, encoder, half = network(shape), Encoder(network(shape)), Encoder(network(shape).to(torch.bfloat16))
     every = range(encoder.last + 1)
     progress(f"encoder: {shape}, {len(some)} windows of {seconds_of(some):.0f} s")
     apart = float((encoder.means(some, every) - theirs(model, some, 1)).abs().max())
@@ -39,22 +42,42 @@ def throughput(shape: str, some: Sequence[Tensor], rounds: int) -> list[Measure]
         raise RuntimeError(f"{shape}: the encoder's means are off by {apart:.0e}")
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: encoder.means(some, every),
+        "half": lambda: half.means(some, every),
         f"padded batches of {len(some)} in arrival order": lambda: theirs(model, some, len(some)),
         "window by window": lambda: theirs(model, some, 1),
     }
     rates = [{name: seconds_of(some) / _cpu_s(way) for name, way in ways.items()} for _ in range(rounds)]
-    remarks = f"float32, all layers' means, {torch.get_num_threads()} threads; off by {apart:.0e} from window by window"
+    remarks = (
+        f"all layers' means, {torch.get_num_threads()} threads; off by {apart:.0e} from window by window in float32"
+    )
     return [
         compared(
-            f"{shape}, against transformers' default, {name}",
+            f"{shape}{precision}, against transformers' default, {name}",
             "s of audio/CPU-s",
-            [(each["ours"], each[name]) for each in rates],
-            goal="2" if name.startswith("padded") else "stated",
+            [(each[mine], each[name]) for each in rates],
+            goal="2" if name.startswith("padded") or mine == "half" else "stated",
             remarks=remarks,
         )
+        for mine, precision in (("ours", ""), ("half", " in bfloat16"))
         for name in ways
-        if name != "ours"
+        if name not in {"ours", "half"}
     ]
+
+
+def labels(shape: str, some: Sequence[Tensor]) -> Measure:
+    """How many labels six heads give alike on a CPU, fitted on means in float32 of the last layer."""
+    progress(f"encoder: {shape}, labels of {len(some)} windows in both precisions")
+    heard = [each[: SHORT_S * RATE] for each in some]
+    exact, half = (
+        encoder.means(heard, [encoder.last])[:, 0].numpy()
+        for encoder in (Encoder(network(shape).to(dtype)) for dtype in (torch.float32, torch.bfloat16))
+    )
+    remarks = (
+        f"bfloat16 against float32, last layer, planted labels, {len(some) - LEARNT} windows of {SHORT_S} s unheard"
+    )
+    return Measure(
+        f"{shape}, equal labels on a CPU", alike(exact, half), "of all labels", goal="0.999", remarks=remarks
+    )
 
 
 def work(shape: str, some: Sequence[Tensor]) -> Measure:

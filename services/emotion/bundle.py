@@ -110,15 +110,16 @@ def _packed(heads: "Heads | Networks", reference: Reference) -> bytes:
     return save({name: np.atleast_1d(np.asarray(array, _DTYPES[name])) for name, array in given.items()})
 
 
-def load_bundle(folder: Path, device: str = "cpu") -> Bundle:
+def load_bundle(folder: Path, device: str = "cpu", *, half: bool = False) -> Bundle:
     """Read and check a bundle, and open its feature and networks on the device, as torch calls it.
 
+    `half` computes an encoder in bfloat16 where float32 would be the default.
     BundleError where a file is missing, damaged or of another version.
     """
     manifest, text = load_manifest(folder)
     weights = content(folder / WEIGHTS, manifest.weights_sha256)
     networks = b"" if manifest.networks is None else content(folder / NETWORKS, manifest.networks.sha256)
-    feature = _feature(folder / MANIFEST, manifest, device)
+    feature = _feature(folder / MANIFEST, manifest, device, half=half)
     arrays = _arrays(folder / WEIGHTS, weights, manifest, feature.values)
     judges: Fast | Networks
     if manifest.networks is None:
@@ -141,10 +142,10 @@ def _elsewhere(device: str) -> "Callable[[Fast], Product] | None":
     return on(device)
 
 
-def _feature(path: Path, manifest: Manifest, device: str) -> Feature:
+def _feature(path: Path, manifest: Manifest, device: str, *, half: bool) -> Feature:
     wanted = manifest.feature
     try:
-        feature = open_feature(wanted.name, wanted.models, device)
+        feature = open_feature(wanted.name, wanted.models, device, half=half)
     except FeatureError as error:
         raise BundleError(f"{path}: {error}") from error
     if feature.version != wanted.version:

@@ -34,7 +34,7 @@ def open_bundle(settings: InferenceSettings, folder: Path) -> Bundle:
 
     BundleError where it cannot be used or must not be.
     """
-    bundle = load_bundle(folder, settings.device)
+    bundle = load_bundle(folder, settings.device, half=settings.half)
     if bundle.manifest.limits.demo_only and not settings.allow_demo_bundle:
         raise BundleError(
             f"{folder}: bundle {bundle.manifest.name!r} is for demonstrations only and must not score real"

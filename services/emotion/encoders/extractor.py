@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from services.emotion.encoders.kernels import Kernels
 from services.emotion.encoders.packing import Pack
-from services.emotion.encoders.products import added, frozen, product
+from services.emotion.encoders.products import added, frozen, in_place, product
 from services.emotion.encoders.segments import segment_means
 
 
@@ -47,7 +47,7 @@ class Convolution(nn.Module):
         self.weights = nn.ParameterList([frozen(part.transpose(1, 2).flatten(1).contiguous()) for part in parts])
         self.bias = None if conv.bias is None else frozen(conv.bias)
         self.norm = OverTime(norm) if isinstance(norm, nn.GroupNorm) else norm
-        self.activate = layer.activation
+        self.activate = in_place(layer.activation)
         self.kernels = kernels
 
     def forward(self, rows: Tensor, pack: Pack) -> Tensor:
@@ -78,8 +78,7 @@ class Convolution(nn.Module):
     def finished(self, found: Tensor) -> Tensor:
         """What follows row by row."""
         normed = self.norm(found) if isinstance(self.norm, nn.LayerNorm) else found
-        done: Tensor = self.activate(normed)
-        return done
+        return self.activate(normed)
 
     def _beside(self, rows: Tensor, part: int, count: int, weight: Tensor) -> Tensor:
         """(count, taps of this part x channels): a view, or a copy where its rows overlap."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from services.emotion.encoders.attention import Attend
 from services.emotion.encoders.kernels import Kernels
-from services.emotion.encoders.products import Product
+from services.emotion.encoders.products import Product, in_place
 from services.emotion.encoders.relative import Gate
 
 
@@ -22,7 +22,7 @@ class Layer(nn.Module):
         self.out = Product(attention.out_proj)
         self.gate = Gate(attention, kernels) if hasattr(attention, "gru_rel_pos_linear") else None
         self.up, self.down = Product(forward.intermediate_dense), Product(forward.output_dense)
-        self.activate = forward.intermediate_act_fn
+        self.activate = in_place(forward.intermediate_act_fn)
         self.first, self.second = layer.layer_norm, layer.final_layer_norm
         self.adapter = getattr(layer, "adapter_layer", None)
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from services.emotion.encoders.kernels import Kernels
 from services.emotion.encoders.packing import BLOCK, Pack
-from services.emotion.encoders.products import frozen
+from services.emotion.encoders.products import frozen, in_place
 
 
 class Positions(nn.Module):
@@ -20,13 +20,12 @@ class Positions(nn.Module):
         self.kernels, self.taps, self.groups = kernels, int(weight.shape[2]), int(embedding.conv.groups)
         self.weight = frozen(weight if kernels is None else in_blocks(weight, self.groups, BLOCK))
         self.bias = frozen(embedding.conv.bias)
-        self.activate = embedding.activation
+        self.activate = in_place(embedding.activation)
 
     def forward(self, frames: Tensor, pack: Pack) -> Tensor:
         """(frames, values) of each frame's place, to be added."""
         heard = self._convolved(frames, pack) if self.kernels is None else self._in_blocks(self.kernels, frames, pack)
-        found: Tensor = self.activate(heard)
-        return found
+        return self.activate(heard)
 
     def _convolved(self, frames: Tensor, pack: Pack) -> Tensor:
         spots = pack.spots

@@ -1,8 +1,12 @@
 """Products of matrices by the fastest library that torch brings for the device (ops/adr/0141-products-by-onednn.md)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.activations import GELUActivation
 
 _ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # torch's own
 
@@ -38,6 +42,12 @@ class Product(nn.Module):
     def activated(self, rows: Tensor) -> Tensor:
         """GELU of it, in one step of a GPU: by tanh, which is off by less than what rounding in between costs."""
         return torch._addmm_activation(self.bias, rows, self.weight.T, use_gelu=True)  # noqa: SLF001 - no other name
+
+
+def in_place(activation: Any) -> Callable[[Tensor], Tensor]:  # noqa: ANN401 - transformers is not typed
+    """The activation of rows that nobody else has: GELU takes no memory of its own then, a third of its time."""
+    gelu: Callable[[Tensor], Tensor] = torch.ops.aten.gelu_
+    return gelu if isinstance(activation, GELUActivation) else activation
 
 
 def frozen(values: Tensor) -> nn.Parameter:

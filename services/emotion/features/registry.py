@@ -20,6 +20,7 @@ class Opening:
     models: Sequence[Model]
     device: str
     language: str
+    half: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def _self_supervised(name: str) -> Callable[[Opening], Feature]:
     def opened(opening: Opening) -> Feature:
         from services.emotion.features.selfsupervised import SelfSupervised  # noqa: PLC0415 - needs the models extra
 
-        return SelfSupervised(name, opening.models[0], opening.device)
+        return SelfSupervised(name, opening.models[0], opening.device, half=opening.half)
 
     return opened
 
@@ -97,11 +98,17 @@ FEATURES = {
 
 
 def open_feature(
-    name: str, model: Model | Sequence[Model] | None = None, device: str = "cpu", language: str = ""
+    name: str,
+    model: Model | Sequence[Model] | None = None,
+    device: str = "cpu",
+    language: str = "",
+    *,
+    half: bool = False,
 ) -> Feature:
     """The feature of this name, with the models that its entry asks for, in that order. Raises FeatureError.
 
     `device` is torch's name of one. `language` is what is spoken, as Whisper calls it (es, de), or "" to let it listen.
+    `half` computes encoders in bfloat16 on a processor too.
     """
     if name not in FEATURES:
         raise FeatureError(f"feature {name!r}: there is none of this name; choose one of {', '.join(FEATURES)}")
@@ -111,7 +118,7 @@ def open_feature(
         wanted = " and ".join(entry.models) or "no model"
         raise FeatureError(f"feature {name!r}: needs {wanted}, as folder, file or hub id; {len(models)} given")
     try:
-        return entry.opened(Opening(models, device, language))
+        return entry.opened(Opening(models, device, language, half))
     except ModuleNotFoundError as error:
         terms = f" ({entry.licence})" if entry.licence else ""
         install = f"pip install 'undertone{f'[{entry.extra}]' * bool(entry.extra)}'"

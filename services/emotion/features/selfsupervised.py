@@ -2,7 +2,8 @@
 
 Every hidden layer is given, the encoder's input included, as frames of 20 ms or their mean over the window's own; or
 those alone that are asked for, and then no later layer is computed. The encoder is frozen, and runs in float32 on a
-CPU and in bfloat16 on a GPU. Windows lie one after the other, without padding, and see nothing of each other.
+CPU, unless half of that is asked for, and in bfloat16 on a GPU. Windows lie one after the other, without padding, and
+see nothing of each other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,16 +27,16 @@ VERSION = "1"  #: a change of what is computed with the same files is a new numb
 class SelfSupervised:
     """A self-supervised encoder as a feature, frame by frame or pooled."""
 
-    def __init__(self, name: str, model: Model, device: str = "cpu") -> None:
+    def __init__(self, name: str, model: Model, device: str = "cpu", *, half: bool = False) -> None:
         files = pretrained(model)
         self.name = name
         self.version = f"{VERSION} {files.sha256}"
 
         def opened() -> Encoder:
             network = load(NETWORKS[name], files, device)
-            return Encoder(network.to(torch.bfloat16) if network.device.type == "cuda" else network)
+            return Encoder(network.to(torch.bfloat16) if half or network.device.type == "cuda" else network)
 
-        self._reader = reader((name, files.sha256, device), opened)
+        self._reader = reader((name, files.sha256, device, half), opened)
         prepared = part(Wav2Vec2FeatureExtractor, files)
         self.rate, self._normalised = int(prepared.sampling_rate), bool(prepared.do_normalize)
         self.layers = self.encoder.whole + 1

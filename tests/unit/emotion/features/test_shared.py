@@ -160,6 +160,17 @@ def test_a_bundle_that_is_replaced_or_unloaded_leaves_the_other_serving_and_the_
     assert weights() is None
 
 
+def test_a_bundle_in_half_the_precision_has_an_encoder_of_its_own_and_says_the_same(
+    make: Make, speech: Speech, tmp_path: Path
+) -> None:
+    exact, windows = make(classes=("low", "mid", "high")), [speech(at)[:12_000] for at in range(4)]
+    half = load_bundle(tmp_path / "one", half=True)
+    assert (encoder_of(exact).dtype, encoder_of(half).dtype) == (torch.float32, torch.bfloat16)
+    found, wanted = judge(half, windows), judge(exact, windows)
+    assert found.reasons == wanted.reasons
+    assert np.array_equal(found.classes["mood.full"], wanted.classes["mood.full"])
+
+
 def test_another_encoder_is_shared_with_nobody(make: Make, saved: Callable[..., Path]) -> None:
     mine = make()
     other = open_feature("wavlm", Model(str(saved("wavlm", **STRIDES))))
