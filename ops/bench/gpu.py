@@ -18,6 +18,8 @@ from results import Measure, compared, keep, progress, quantile
 from shapes import RATE, WAVLM, XLSR, network, seconds_of, theirs, windows
 from torch import Tensor
 
+from services.emotion.encoders import audio as audio_module
+from services.emotion.encoders.audio import REACH, Recorded
 from services.emotion.encoders.encoder import Encoder
 from services.emotion.encoders.graphs import Graphs
 from services.emotion.heads import Heads, fast, fast_decisions
@@ -52,7 +54,8 @@ def measure(device: str, count: int) -> list[Measure]:
     found += [*throughput(ours[XLSR], some, device), between(ours[WAVLM], ours[XLSR], some), wavlm(ours[WAVLM], some)]
     found += [*labels(XLSR, device, some), *labels(WAVLM, device, some)]
     alone = profiled(ours[XLSR], some)
-    return [*found, *lone(ours[XLSR], device), memory(ours[XLSR], some), alone, six_heads(device, alone.value)]
+    found += [*lone(ours[XLSR], device), memory(ours[XLSR], some), alone, six_heads(device, alone.value)]
+    return [*found, *as_recorded(ours[XLSR], some, device)]
 
 
 def encoder(shape: str, device: str, dtype: torch.dtype = HALF) -> Encoder:
@@ -185,13 +188,78 @@ def memory(ours: Encoder, some: Sequence[Tensor]) -> Measure:
 
 def profiled(ours: Encoder, some: Sequence[Tensor]) -> Measure:
     """Where the microseconds of a window go, kernel by kernel."""
+    spent = _kernels(lambda: ours.means(some, [ours.last]))
+    total = sum(spent.values())
+    most = ", ".join(f"{name[:60]} {each / len(some):.0f}" for name, each in list(spent.items())[:10])
+    return Measure(f"{XLSR}, GPU time a window", total / len(some), "us", goal="575 us", remarks=most.replace("|", "/"))
+
+
+def as_recorded(ours: Encoder, some: Sequence[Tensor], device: str) -> list[Measure]:
+    """What a window costs that comes from a telephone: G.711 by table, copied, resampled and normalised there."""
+    given = [each[::2].contiguous() for each in some]
+    audio, how = Recorded(RATE // 2, RATE, normalised=True), _filter()
+    ready = sum(_kernels(lambda: ours.means(some, [ours.last])).values())
+    ways = _kernels(lambda: ours.means(given, [ours.last], audio))
+    copied = sum(each for name, each in ways.items() if "HtoD" in name)
+    decoded = sum(_kernels(lambda: _decoded(given, device)).values())
+    share = (sum(ways.values()) - ready + decoded) / ready
+    remarks = (
+        f"GPU time of windows at {RATE // 2} Hz beyond that of windows made ready, and {decoded / len(some):.1f} us"
+        f" a window for G.711 by table with its copy; {how}"
+    )
+    return [
+        Measure("audio on the GPU, share of the encoder's time", share, "", goal="stated", remarks=remarks),
+        _copied(given, device, copied / len(some)),
+        compared(
+            f"{XLSR}, windows as recorded against windows made ready",
+            "x real time",
+            _pairs(some, lambda: ours.means(given, [ours.last], audio), lambda: ours.means(some, [ours.last])),
+            goal="stated",
+            remarks="24 layers; the processor lays the windows out in both",
+        ),
+    ]
+
+
+def _filter() -> str:
+    """Which filter is taken: one of the same size costs the same time."""
+    try:
+        audio_module.response(RATE // 2, RATE)
+    except ModuleNotFoundError:
+        taps = np.arange(-REACH, REACH + 1)
+        sinc = (np.sinc(taps / 2) * np.hanning(len(taps))).astype(np.float32)
+        audio_module.response = lambda *_: sinc
+        return "a sinc's filter, as soxr is not installed"
+    return "soxr's filter"
+
+
+def _decoded(given: Sequence[Tensor], device: str) -> Tensor:
+    """Samples out of a byte each, from memory that the GPU reads by itself."""
+    codes = torch.zeros(sum(map(len, given)), dtype=torch.uint8).pin_memory().to(device, non_blocking=True)
+    levels = torch.linspace(-1, 1, 256, device=device)
+    return levels[codes.int()]
+
+
+def _copied(given: Sequence[Tensor], device: str, spent_us: float) -> Measure:
+    """Copies to the GPU, and what they would take from memory that the system may move."""
+    whole = torch.cat(list(given))
+    pinned = whole.pin_memory()
+    pairs = [(_rate(given, lambda: pinned.to(device)), _rate(given, lambda: whole.to(device))) for _ in range(ROUNDS)]
+    faster = statistics.median(one / other for one, other in pairs)
+    remarks = (
+        f"{whole.nbytes / len(given) / 1e3:.0f} kB each; {faster:.1f} times as fast as from memory that is not pinned"
+    )
+    return Measure("copying a window to the GPU", spent_us, "us", goal="stated", remarks=remarks)
+
+
+def _kernels(way: Callable[[], object]) -> dict[str, float]:
+    """Kernel or copy -> microseconds of the GPU, the longest first, after a first time that counts for nothing."""
+    way()
+    torch.cuda.synchronize()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as found:
-        ours.means(some, [ours.last])
+        way()
         torch.cuda.synchronize()
     kernels = sorted(found.key_averages(), key=lambda each: -each.self_device_time_total)
-    total = sum(each.self_device_time_total for each in kernels)
-    most = ", ".join(f"{each.key[:60]} {each.self_device_time_total / len(some):.0f}" for each in kernels[:10])
-    return Measure(f"{XLSR}, GPU time a window", total / len(some), "us", goal="575 us", remarks=most.replace("|", "/"))
+    return {each.key: each.self_device_time_total for each in kernels}
 
 
 def six_heads(device: str, encoder_us: float) -> Measure:

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Protocol
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -113,10 +112,7 @@ def _laid(windows: Sequence[Tensor], starts: NDArray[np.int64], device: torch.de
 @cache
 def filters(rate: int, to: int, block: int, device: torch.device) -> Tensor:
     """(block + 2 reach, block x factor): what each sample of a block and beside it adds to each sample that becomes."""
-    factor, reach, middle = to // rate, REACH // (to // rate), 4 * REACH
-    one = np.zeros(2 * middle, np.float32)
-    one[middle] = 1
-    heard = soxr.resample(one, rate, to)[factor * middle - REACH : factor * middle + REACH + 1]
+    factor, reach, heard = to // rate, REACH // (to // rate), response(rate, to)
     found = torch.zeros(block + 2 * reach, block * factor)
     for sample in range(block + 2 * reach):
         first = (sample - reach) * factor - REACH  # of the samples that become, where this one is first heard
@@ -124,6 +120,17 @@ def filters(rate: int, to: int, block: int, device: torch.device) -> Tensor:
         if start < end:
             found[sample, start:end] = torch.from_numpy(heard[start - first : end - first])
     return found.to(device)
+
+
+def response(rate: int, to: int) -> NDArray[np.float32]:
+    """(2 REACH + 1,): what soxr makes of one sample, which becomes the middle one."""
+    import soxr  # noqa: PLC0415 - what a GPU is benched with need not have it
+
+    factor, middle = to // rate, 4 * REACH
+    one = np.zeros(2 * middle, np.float32)
+    one[middle] = 1
+    heard: NDArray[np.float32] = soxr.resample(one, rate, to)
+    return heard[factor * middle - REACH : factor * middle + REACH + 1]
 
 
 def _normalise(own: Tensor, inside: Tensor, owner: Tensor, lengths: Tensor) -> None:
