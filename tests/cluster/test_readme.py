@@ -15,7 +15,7 @@ from deployment.conftest import CHART
 pytestmark = pytest.mark.needs("kube-apiserver", "etcd", "kubectl", "helm", "bash")
 
 README = (CHART / "README.md").read_text()
-SECRETS = {f"Secret/undertone-{each}" for each in ("postgres", "kafka", "epochs")}
+SECRETS = {f"Secret/{name}" for name in re.findall(r"create secret generic ([\w-]+)", README)}
 
 
 def section(title: str) -> str:
