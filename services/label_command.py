@@ -19,10 +19,12 @@ from services.timeline import Timeline, episodes, evolved, timeline
 from services.wording import judgement, told
 from streams.domain.evolution import Evolution
 from streams.domain.records import Label, Role
+from streams.domain.roles import told_apart
 from streams.domain.rules import Episode, said
 from streams.domain.scoring import Served, fits
 from streams.domain.windows import Fate
 from streams.settings import Settings
+from streams.speech.telling import open_telling
 from streams.usecases import UseCase
 
 app = typer.Typer()
@@ -53,13 +55,15 @@ def label(
     """Label a recording as the live stream would, without Kafka or a database. Nothing is stored.
 
     The bundle must be the one that the use case asks for: its folder is `--bundle`, else UNDERTONE_INFERENCE_BUNDLE,
-    else the built-in one of that name.
+    else the built-in one of that name. Two voices on one channel are told apart as the stream does, with the networks
+    that UNDERTONE_SPEAKER_EMBEDDING and UNDERTONE_SEGMENTATION name, where they do.
 
     Example: undertone label call.wav --channels agent,customer --png call.png
     """
-    case = use_case_named(use_case, use_cases or Settings.read(os.environ).use_cases)
+    said = Settings.read(os.environ)
+    case = use_case_named(use_case, use_cases or said.use_cases)
     loaded = fitting_bundle(bundle, case)
-    found = _heard(file, channels, loaded, case)
+    found = _heard(file, channels, loaded, case, said)
     raised, evolution = episodes(found, case), evolved(found, case)
     Console().print(_table(found, raised))
     Console().print(_summary(found, raised, evolution))
@@ -110,15 +114,19 @@ def _told(served: Served) -> str:
     return f"{served.name!r}{' for demonstrations only' if served.demo else ''}"
 
 
-def _heard(file: Path, channels: str | None, bundle: Bundle, use_case: UseCase) -> Timeline:
+def _heard(file: Path, channels: str | None, bundle: Bundle, use_case: UseCase, said: Settings) -> Timeline:
     recording = open_recording(file)
     who = roles(channels or usual_roles(recording), recording)
+    mixed = told_apart(who, use_case.one_channel) is not None
+    telling = open_telling(said.speaker_embedding, said.speaker_space, said.segmentation) if mixed else None
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=recording.duration_ms)
-        return timeline(
-            recording, who, bundle, use_case=use_case, on_progress=lambda at_ms: bar.update(task, completed=at_ms)
-        )
+
+        def show(at_ms: int) -> None:
+            bar.update(task, completed=at_ms)
+
+        return timeline(recording, who, bundle, use_case=use_case, telling=telling, on_progress=show)
 
 
 def _table(found: Timeline, raised: list[tuple[str, Episode]]) -> Table:

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from streams.speech import pyannote_models
 from streams.speech.activity import Samples
 from streams.speech.turns import SpeakerTurn
 
 PARTS = ("segmentation", "embedding", "plda")  #: what a pipeline loads besides its own file
 HERE = "$model/"  #: how a pipeline's file names what lies beside it
-SILENT = {"PYANNOTE_METRICS_ENABLED": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+SILENT = {**pyannote_models.SILENT, "HF_HUB_OFFLINE": "1"}
 _FULL_SCALE = np.float32(32768)
 
 Pipeline = Callable[[Samples, int], list[SpeakerTurn]]  #: of one channel of a recording, and its Hz

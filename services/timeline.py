@@ -24,6 +24,7 @@ from streams.speech.announcements import AnnouncementError
 from streams.speech.expecting import expecting
 from streams.speech.listening import Listening, Spoken
 from streams.speech.resample import Floats, resample
+from streams.speech.telling import Telling
 from streams.usecases import UseCase
 
 _CHUNK_MS = 1000  #: how a recording is cut changes nothing but speed
@@ -51,6 +52,7 @@ def timeline(
     bundle: Bundle,
     *,
     use_case: UseCase,
+    telling: Telling | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Timeline:
     """Hear the recording and label the customer's windows; `on_progress` gets the media time (ms) so far.
@@ -58,9 +60,9 @@ def timeline(
     Raises RecordingError where the roles do not fit, or the file turns out damaged.
     """
     check_roles(recording, roles, told_apart(roles, use_case.one_channel))
-    heard, labels = _silent(roles, use_case), list[Label]()
+    heard, labels = _silent(roles, use_case, 0 if telling is None else telling.reach_ms), list[Label]()
     heard.lanes = [list[Span]() for _ in roles]
-    for at_ms, windows in spoken(recording, heard):
+    for at_ms, windows in spoken(recording, heard, telling):
         labels += [
             fitted(each, use_case.asked) for each in label_windows(bundle, windows, recording.path.stem, use_case.name)
         ]
@@ -69,9 +71,9 @@ def timeline(
     return Timeline(recording, roles, tuple(labels), tuple(fates), tuple(lanes))
 
 
-def _silent(roles: tuple[Role, ...], use_case: UseCase) -> Listening:
+def _silent(roles: tuple[Role, ...], use_case: UseCase, reach_ms: int) -> Listening:
     try:
-        return listening.silent(roles, expecting(VoiceActivity(), use_case))
+        return listening.silent(roles, expecting(VoiceActivity(), use_case, reach_ms))
     except AnnouncementError as error:
         raise RecordingError(str(error)) from error
 
@@ -96,13 +98,15 @@ def evolved(found: Timeline, use_case: UseCase) -> Evolution | None:
     return evolution.evolution(found.labels, means) if means else None
 
 
-def spoken(recording: Recording, heard: Listening) -> Iterator[tuple[int, list[Spoken]]]:
+def spoken(
+    recording: Recording, heard: Listening, telling: Telling | None = None
+) -> Iterator[tuple[int, list[Spoken]]]:
     """The customer's windows as the live stream cuts them, with the media time (ms) that is heard by then."""
     model, at_ms = VoiceActivity(), 0
     for number, audio in enumerate(chunks(recording, _CHUNK_MS)):
         chunk = Listen(at_ms, audio, 0, _START + timedelta(milliseconds=at_ms + audio.duration_ms))
         at_ms += audio.duration_ms
-        yield at_ms, listening.hear(model, [(heard, chunk, number)])[0]
+        yield at_ms, listening.hear(model, [(heard, chunk, number)], telling)[0]
     yield at_ms, heard.stop(at_ms)
 
 

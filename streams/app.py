@@ -30,6 +30,7 @@ from streams.probes import serving
 from streams.settings import Settings, SettingsError
 from streams.speech.activity import VoiceActivity
 from streams.speech.expecting import expecting
+from streams.speech.telling import open_telling
 from streams.stages.careful import Careful
 from streams.stages.escalate import EscalateStage
 from streams.stages.intake import named
@@ -134,15 +135,18 @@ def now() -> datetime:
 
 def segment(parts: Parts, partitions: Callable[[], int]) -> Segment:
     """calls.v1 -> windows.v1."""
-    activity = VoiceActivity()
+    activity, said = VoiceActivity(), parts.settings
+    telling = open_telling(said.speaker_embedding, said.speaker_space, said.segmentation)
+    reach_ms = telling.reach_ms
     return Segment(
         epochs=read_epochs(parts.settings.epochs),
-        use_cases={name: expecting(activity, use_case) for name, use_case in parts.use_cases.items()},
+        use_cases={name: expecting(activity, use_case, reach_ms) for name, use_case in parts.use_cases.items()},
         partitions=partitions,
         store=PostgresCalls(parts.database),
         sender=parts.tracing.sender(parts.sender),
         letters=parts.letters,
         activity=activity,
+        telling=telling,
         metrics=parts.metrics,
         clock=now,
         checkpoint_interval_s=parts.settings.checkpoint_interval_s,

@@ -107,6 +107,12 @@ class Settings(FromEnvironment):
     """File of pseudonym key epochs: a list of {id, key (base64), not_before}."""
     use_cases: Path | None = None
     """Folder of use-case YAML files; the built-in `demo` alone where it is not given."""
+    speaker_embedding: str | None = None
+    """Network of pyannote.audio 4 that compares voices on one channel: a folder, or OWNER/NAME@COMMIT of the hub."""
+    speaker_space: Path | None = None
+    """Space estimated for it by `ops/experiments/speaker_space.py`; the file beside its weights where not given."""
+    segmentation: str | None = None
+    """Network of pyannote.audio 4 that hears overlap and changes of speaker on one channel: as `speaker_embedding`."""
     bundles: Path | None = None
     """Folder of all bundles that were trained here: `undertone erase` names those that a call must be taken out of."""
     vectors: Path | None = None

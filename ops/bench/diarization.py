@@ -23,11 +23,13 @@ from services.timeline import spoken
 from services.whole_call import open_network, whole_call
 from streams.domain.records import Role
 from streams.domain.roles import OneChannel
+from streams.settings import Settings
 from streams.speech import kaldi, listening, online
 from streams.speech.activity import Samples, VoiceActivity
 from streams.speech.expecting import Expecting
 from streams.speech.plda_files import read
 from streams.speech.regions import regions
+from streams.speech.telling import open_telling
 from streams.speech.turns import SpeakerTurn
 from streams.speech.vbx_turns import diarize
 
@@ -91,8 +93,12 @@ def measure() -> list[Measure]:
 
 
 def _given() -> dict[str, Diarizer]:
-    """VBx with the network in the folder that UNDERTONE_VBX names, and the pipeline that UNDERTONE_PYANNOTE does."""
-    found = dict[str, Diarizer]()
+    """The stream's with the networks of its settings, VBx with that in UNDERTONE_VBX, UNDERTONE_PYANNOTE's pipeline."""
+    found, said = dict[str, Diarizer](), Settings.read(os.environ)
+    if said.speaker_embedding or said.segmentation:
+        telling = open_telling(said.speaker_embedding, said.speaker_space, said.segmentation)
+        name = " and ".join(each for each in (said.speaker_embedding, said.segmentation) if each)
+        found[f"the stream's own with {name}"] = lambda samples, rate: online.diarize(samples, rate, telling)
     if folder := os.environ.get("UNDERTONE_VBX"):
         network = open_network(Path(folder))
         found[f"VBx with {Path(folder).name}"] = lambda samples, rate: whole_call(samples, rate, network)

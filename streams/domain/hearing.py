@@ -105,6 +105,11 @@ def finish(hearing: Hearing, end_ms: int, lanes: Lanes | None = None) -> tuple[H
     return replace(after, fates=book.fates(), heard_ms=end_ms, doubt=hearing.doubt), (*cuts, *book.cuts)
 
 
+def divide(hearing: Hearing, speaking: Sequence[Sequence[int]]) -> Hearing:
+    """Take in who speaks when in the pieces that were just cut (`mono.cut`), before their voices are compared."""
+    return hearing if hearing.mono is None else replace(hearing, mono=onechannel.divide(hearing.mono, speaking))
+
+
 def tell(
     hearing: Hearing, memory: Memory, likenesses: Sequence[Likeness | None], lanes: Lanes | None = None
 ) -> tuple[Hearing, tuple[Cut, ...]]:

@@ -56,6 +56,17 @@ def hear(mono: Mono, frames: Iterable[Heard]) -> Mono:
     return replace(mono, cutter=cutter, cut=tuple(cut), waiting=tuple(waiting))
 
 
+def divide(mono: Mono, speaking: Sequence[Sequence[int]]) -> Mono:
+    """Cut the pieces again where `speaking`, of each what `pieces.divide` takes, says that a speaker begins.
+
+    Overlap is in no piece: it ends the customer's turn, and is nobody's.
+    """
+    divided = [pieces.divide(piece, who) for piece, who in zip(mono.cut, speaking, strict=True)]
+    both = {start_ms for _, overlaps in divided for start_ms in overlaps}
+    waiting = tuple(_overlapped(frame) if frame.start_ms in both else frame for frame in mono.waiting)
+    return replace(mono, cut=tuple(part for parts, _ in divided for part in parts), waiting=waiting)
+
+
 def tell(mono: Mono, memory: Memory, likenesses: Sequence[Likeness | None]) -> tuple[Mono, tuple[Span, ...]]:
     """Take in the judgement of every piece that was cut; give back the spans whose fate is now certain."""
     fresh = [Judged(piece, likeness) for piece, likeness in zip(mono.cut, likenesses, strict=True)]
@@ -85,6 +96,10 @@ def needs_from(mono: Mono) -> int | None:
     """Media time (ms) from which audio is still needed; None where nothing is open."""
     turn = [mono.turn.start_ms] if mono.turn is not None else []
     return min([*turn, *(frame.start_ms for frame in mono.waiting[:1])], default=None)
+
+
+def _overlapped(frame: Heard) -> Heard:
+    return replace(frame, kind=(Kind.OVERLAP,)) if frame.kind[0] is Kind.SPEECH else frame
 
 
 def _run_is_over(mono: Mono) -> bool:
@@ -128,9 +143,10 @@ class _Telling:
         self._give_until(piece.end_ms)
 
     def pass_silence(self, until_ms: int | None) -> None:
-        """Nobody speaks in the frames before `until_ms`; in none that waits, where it is None."""
+        """Nobody speaks by himself in the frames before `until_ms`; in none that waits, where it is None."""
         while self._waiting and (until_ms is None or self._waiting[0].start_ms < until_ms):
-            self._fold(replace(self._waiting.popleft(), kind=(Kind.SILENCE,)))
+            frame = self._waiting.popleft()
+            self._fold(frame if frame.kind[0] is Kind.OVERLAP else replace(frame, kind=(Kind.SILENCE,)))
 
     def end_turn(self) -> None:
         self._enter(windows.finish(self._turn))

@@ -7,7 +7,10 @@ A piece ends after 1.28 s, or with a pause of 0.32 s, whichever comes first; sho
                               ^ joined to the one before      ^ pause
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streams.domain.overlap import FRAME_MS
 
 #: The only setting of how late a speaker is told: two pieces, for a piece waits for the next one, and a pause.
 LATENCY_MS = 2_880
@@ -19,7 +22,8 @@ PIECE_MS = (LATENCY_MS - PAUSE_MS) // 2
 class Piece:
     """Speech from `start_ms` to `end_ms` of media time; `joined`: no pause lies between it and the piece before it.
 
-    `announced`: some of it is an announcement, so that whose the rest is cannot be told.
+    Nor does a change of speaker, where that is known. `announced`: some of it is an announcement, so that whose the
+    rest is cannot be told.
     """
 
     start_ms: int
@@ -58,3 +62,34 @@ def step(
 def paused(cutter: Cutter, at_ms: int) -> bool:
     """Whether the next piece cannot be joined to the last one any more."""
     return cutter.start_ms is None and cutter.spoken_ms is not None and at_ms - cutter.spoken_ms >= PAUSE_MS
+
+
+def divide(piece: Piece, speaking: Sequence[int]) -> tuple[list[Piece], list[int]]:
+    """Cut a piece where another speaker begins, and around overlap; the frames (start, ms) that are overlap.
+
+    `speaking` has a number for each frame up to the piece's end, with a bit for each who speaks, and goes back beyond
+    the piece's start. What is announced stays whole: its voices are nobody's.
+    """
+    count = (piece.end_ms - piece.start_ms) // FRAME_MS
+    if piece.announced:
+        return [piece], []
+    parts, overlaps, open_ = list[Piece](), list[int](), False
+    last = _last(speaking[-count - PAUSE_MS // FRAME_MS : -count]) if piece.joined else 0
+    joined = piece.joined
+    for start_ms, who in zip(range(piece.start_ms, piece.end_ms, FRAME_MS), speaking[-count:], strict=True):
+        changes = who.bit_count() > 1 or bool(who and last and who != last)
+        joined, open_ = joined and not changes, open_ and not changes
+        last = who or last
+        if who.bit_count() > 1:
+            overlaps.append(start_ms)
+        elif open_:
+            parts[-1] = replace(parts[-1], end_ms=start_ms + FRAME_MS)
+        else:
+            parts.append(Piece(start_ms, start_ms + FRAME_MS, joined))
+            joined, open_ = False, True
+    return parts, overlaps
+
+
+def _last(speaking: Sequence[int]) -> int:
+    """Who spoke last, 0 where nobody did."""
+    return next((who for who in reversed(speaking) if who), 0)

@@ -28,3 +28,4 @@ class Memory:
     joined: tuple[bool, ...] = ()
     run: tuple[bytes, ...] = field(default=(), repr=False)
     voices: Voices | None = None
+    space: str = ""  #: of which `Voiceprints` the vectors are: those of others are like none of them

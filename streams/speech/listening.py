@@ -1,14 +1,16 @@
 """From chunks to the customer's windows with their audio, for many calls at once: stream and recordings alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from typing import TypeVar
 
 from streams.domain import hearing as fold
 from streams.domain.call import OPEN_TURN, Listen
 from streams.domain.hearing import Cut, Hearing, Lanes
 from streams.domain.overlap import FRAME_MS, Frame, Kind
+from streams.domain.pieces import Piece
 from streams.domain.records import Role
 from streams.domain.roles import told_apart
 from streams.speech import announcements, crosstalk, speakers
@@ -19,7 +21,9 @@ from streams.speech.decode import decode
 from streams.speech.expecting import Expecting
 from streams.speech.products import Floats
 from streams.speech.tape import Chunk, Pcm, Tape
-from streams.speech.voices import Cepstra, Voiceprints
+from streams.speech.telling import Telling, open_telling
+
+Judged = TypeVar("Judged")
 
 _NOTHING = Expecting()
 
@@ -42,11 +46,13 @@ class Listening:
     """What is in memory of one call: the fold's state, voice-activity state by channel, and the audio still needed.
 
     `echo` is what is known of the way from either of two channels into the other, `prints` are the last second's of the
-    channel that the customer is on. `announcements` are those of the use case, where it has any. `lanes` are where each
-    fate lies, for whoever wants to see it: no checkpoint holds them.
+    channel that the customer is on. `announcements` are those of the use case, where it has any; `reach_ms` is how much
+    audio before the newest is kept. `lanes` are where each fate lies, for whoever wants to see it: no checkpoint holds
+    them.
     """
 
     announcements: Announcements | None = None
+    reach_ms = 0
     lanes: Lanes | None = None
 
     def __init__(
@@ -66,6 +72,11 @@ class Listening:
         self._rate = 0
         self._resumed_ms = hearing.heard_ms  #: windows that begin before it were sent before the checkpoint
 
+    def expect(self, said: Expecting) -> None:
+        """Take in what is no part of the state."""
+        self.announcements = said.announcements
+        self.reach_ms = 0 if self.hearing.mono is None else said.reach_ms
+
     @property
     def context_ms(self) -> int:
         """Media time (ms) from which the next frame needs audio."""
@@ -73,14 +84,18 @@ class Listening:
 
     @property
     def audio_from_ms(self) -> int:
-        """Media time (ms) from which audio is needed again after a restart: of the next frame, or of an open piece."""
+        """Media time (ms) from which audio is needed again after a restart: of the next frame, or of an open piece.
+
+        Or of what lies before the piece, as far as that is heard with it.
+        """
         opened = None if self.hearing.mono is None else self.hearing.mono.cutter.start_ms
-        return self.context_ms if opened is None else min(opened, self.context_ms)
+        needed = min(self.context_ms, self.hearing.heard_ms - self.reach_ms)
+        return needed if opened is None else min(opened, needed)
 
     @property
     def oldest_offset(self) -> int:
         """The record that holds the first audio which a restart needs."""
-        chunk = self.tape.at(self.audio_from_ms) or self.tape.at(self.hearing.heard_ms)
+        chunk = self.tape.since(self.audio_from_ms)
         if chunk is None:
             raise LookupError("no audio: a run has not begun")
         return chunk.offset
@@ -126,17 +141,30 @@ class Listening:
         self.echo = echo.state
         return self._settled(cuts)
 
-    def pieces(self) -> list[Samples]:
+    @property
+    def cut(self) -> tuple[Piece, ...]:
         """The pieces of speech whose speaker is to be told: none where everybody has a channel."""
-        cut = () if self.hearing.mono is None else self.hearing.mono.cut
-        return [self.tape.samples(piece.start_ms, piece.end_ms)[0] for piece in cut]
+        return () if self.hearing.mono is None else self.hearing.mono.cut
 
-    def tell(self, vectors: Sequence[Floats]) -> list[Spoken]:
-        """Take in the vectors of `pieces()`; give back the windows that are now certain."""
+    def before(self, window_ms: int) -> list[Samples]:
+        """What lies before each piece's end; silence where the audio has not begun."""
+        return [self.tape.samples(piece.end_ms - window_ms, piece.end_ms)[0] for piece in self.cut]
+
+    def divide(self, speaking: Sequence[Sequence[int]]) -> None:
+        """Take in who speaks when in `before()` each piece's end."""
+        self.hearing = fold.divide(self.hearing, speaking)
+
+    def pieces(self) -> list[Samples]:
+        """The audio of each piece."""
+        return [self.tape.samples(piece.start_ms, piece.end_ms)[0] for piece in self.cut]
+
+    def tell(self, vectors: Sequence[Floats], space: str) -> list[Spoken]:
+        """Take in the vectors of `pieces()`, which are of this space; give back the windows that are now certain."""
         mono = self.hearing.mono
         if mono is None:
             return []
-        memory, likenesses = speakers.tell(mono.memory, mono.cut, vectors, after_ms=mono.told.after_ms)
+        after_ms = mono.told.after_ms
+        memory, likenesses = speakers.tell(mono.memory, mono.cut, vectors, after_ms=after_ms, space=space)
         self.hearing, cuts = fold.tell(self.hearing, memory, likenesses, self.lanes)
         return self._settled(cuts)
 
@@ -194,12 +222,13 @@ class Listening:
 
 
 def hear(
-    model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]], voiceprints: Voiceprints | None = None
+    model: VoiceActivity, chunks: Sequence[tuple[Listening, Listen, int]], telling: Telling | None = None
 ) -> list[list[Spoken]]:
     """Hear one chunk of each of many calls (with its record's offset) in one batch; their windows, call by call.
 
-    `voiceprints` tells voices apart where two people are on one channel: `Cepstra` where it is not given.
+    `telling` tells speakers apart where two people are on one channel: what needs nothing, where it is not given.
     """
+    telling = telling or _default()
     windows = [listening.cut_short(chunk) for listening, chunk, _ in chunks]
     for rate in {chunk.audio.rate for _, chunk, _ in chunks}:
         group = [index for index, (_, chunk, _) in enumerate(chunks) if chunk.audio.rate == rate]
@@ -209,7 +238,7 @@ def hear(
         echoes = crosstalk.judge([_pair(each, chunks[index][0]) for index, each in zip(group, heard, strict=True)])
         for index, each, echo in zip(group, heard, echoes, strict=True):
             windows[index] += chunks[index][0].take(each, echo)
-        for index, told in zip(group, _told(rate, [chunks[index][0] for index in group], voiceprints), strict=True):
+        for index, told in zip(group, _told(rate, [chunks[index][0] for index in group], telling), strict=True):
             windows[index] += told
     return windows
 
@@ -218,21 +247,33 @@ def silent(roles: tuple[Role, ...], expecting: Expecting = _NOTHING) -> Listenin
     """Nothing heard yet of a call of a use case."""
     told = told_apart(roles, expecting.one_channel)
     heard = Listening(fold.expecting(fold.silent(roles, told), expecting.first))
-    heard.announcements = expecting.announcements
+    heard.expect(expecting)
     return heard
 
 
 @cache
-def _cepstra() -> Cepstra:
-    return Cepstra()
+def _default() -> Telling:
+    return open_telling()
 
 
-def _told(rate: int, listenings: Sequence[Listening], voiceprints: Voiceprints | None) -> Iterable[list[Spoken]]:
+def _told(rate: int, listenings: Sequence[Listening], telling: Telling) -> Iterable[list[Spoken]]:
     """Tell the speakers of all pieces that the calls have cut, in one batch; their windows, call by call."""
-    pieces = [listening.pieces() for listening in listenings]
-    together = [piece for each in pieces for piece in each]
-    vectors = iter((voiceprints or _cepstra()).embed(rate, together) if together else ())
-    return [listening.tell([next(vectors) for _ in each]) for listening, each in zip(listenings, pieces, strict=True)]
+    if (segmentation := telling.segmentation) is not None:
+        windows = [listening.before(segmentation.window_ms) for listening in listenings]
+        for listening, each in zip(listenings, _at_once(rate, windows, segmentation.hear), strict=True):
+            listening.divide(each)
+    vectors = _at_once(rate, [listening.pieces() for listening in listenings], telling.voiceprints.embed)
+    space = telling.voiceprints.space
+    return [listening.tell(each, space) for listening, each in zip(listenings, vectors, strict=True)]
+
+
+def _at_once(
+    rate: int, calls: Sequence[Sequence[Samples]], judge: Callable[[int, list[Samples]], Iterable[Judged]]
+) -> list[list[Judged]]:
+    """What `judge` says of all the audio of all calls, call by call."""
+    together = [samples for each in calls for samples in each]
+    judged = iter(judge(rate, together) if together else ())
+    return [[next(judged) for _ in each] for each in calls]
 
 
 _LEAK = {False: None, True: Kind.LEAK}

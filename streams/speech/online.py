@@ -1,29 +1,33 @@
 """Who speaks when on one channel, as the stream tells it while the call goes on, for measuring against a reference."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from streams.domain import overlap
 from streams.domain.overlap import FRAME_MS, Frame, Kind
-from streams.domain.pieces import PAUSE_MS, Cutter, Piece
+from streams.domain.pieces import PAUSE_MS, Cutter, Piece, divide
 from streams.domain.pieces import step as cut
 from streams.domain.voices import Memory
 from streams.speech import speakers
 from streams.speech.activity import Samples, Stretch, VoiceActivity, context_samples, frame_samples
+from streams.speech.segmentation import Segmentation
+from streams.speech.telling import Telling, open_telling
 from streams.speech.turns import SpeakerTurn
-from streams.speech.voices import Cepstra, Voiceprints
 
 
-def diarize(samples: Samples, rate: int, voiceprints: Voiceprints | None = None) -> list[SpeakerTurn]:
+def diarize(samples: Samples, rate: int, telling: Telling | None = None) -> list[SpeakerTurn]:
     """Turns of two speakers on one channel at 8 or 16 kHz, nothing refused: the likelier voice, certain or not.
 
-    Speaker 0 is the voice that is taken for the first to speak.
+    Speaker 0 is the voice that is taken for the first to speak. Overlap that is noticed is in no turn.
     """
-    pieces = _pieces(samples, rate)
-    per_ms = rate // 1000
+    telling = telling or open_telling()
+    pieces, per_ms = _pieces(samples, rate), rate // 1000
+    if telling.segmentation is not None and pieces:
+        pieces = _divided(samples, rate, pieces, telling.segmentation)
     audio = [samples[piece.start_ms * per_ms : piece.end_ms * per_ms] for piece in pieces]
-    vectors = (voiceprints or Cepstra()).embed(rate, audio) if pieces else ()
+    vectors = telling.voiceprints.embed(rate, audio) if pieces else ()
     _, likenesses = speakers.tell(Memory(), pieces, list(vectors))
     turns: list[SpeakerTurn] = []
     for piece, likeness in zip(pieces, likenesses, strict=True):
@@ -34,6 +38,13 @@ def diarize(samples: Samples, rate: int, voiceprints: Voiceprints | None = None)
         else:
             turns.append(SpeakerTurn(speaker, piece.start_ms, piece.end_ms))
     return turns
+
+
+def _divided(samples: Samples, rate: int, pieces: Sequence[Piece], segmentation: Segmentation) -> list[Piece]:
+    before = np.concatenate((np.zeros(segmentation.window_ms * rate // 1000, np.int16), samples))
+    ends = [piece.end_ms * rate // 1000 for piece in pieces]
+    heard = segmentation.hear(rate, [before[end : end + len(before) - len(samples)] for end in ends])
+    return [part for piece, speaking in zip(pieces, heard, strict=True) for part in divide(piece, speaking)[0]]
 
 
 def _pieces(samples: Samples, rate: int) -> list[Piece]:

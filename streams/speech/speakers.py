@@ -29,13 +29,16 @@ _SETTLED = 0.5  #: how near the opening lies to one voice where the voices keep 
 
 
 def tell(
-    memory: Memory, pieces: Sequence[Piece], vectors: Sequence[Floats], *, after_ms: int = 0
+    memory: Memory, pieces: Sequence[Piece], vectors: Sequence[Floats], *, after_ms: int = 0, space: str = ""
 ) -> tuple[Memory, list[Likeness | None]]:
     """Compare pieces that follow each other with the voices before them, and remember them.
 
     None is too short to tell, began before `after_ms`, or is an announcement's. What lies before an announcement
-    without a pause is forgotten: it may be its beginning.
+    without a pause is forgotten: it may be its beginning. Where what is remembered is of another `space`, nothing is
+    certain any more: who spoke first cannot be learnt again in the middle of a call.
     """
+    if memory.space != space and (memory.vectors or memory.run):
+        return memory, [likeness(None, vector) for vector in vectors]
     found: list[Likeness | None] = []
     for piece, vector in zip(pieces, vectors, strict=True):
         if not piece.joined:
@@ -46,7 +49,7 @@ def tell(
             found.append(None)
             continue
         found.append(likeness(memory.voices, vector))
-        memory = replace(memory, run=(*memory.run, vector.astype("<f4").tobytes()))
+        memory = replace(memory, run=(*memory.run, vector.astype("<f4").tobytes()), space=space)
     return memory, found
 
 
@@ -80,7 +83,7 @@ def learn(memory: Memory) -> Memory:
         voices, first = _split(stacked, np.array(joined), memory.voices)
         for index in _forgotten(first):
             vectors, joined = vectors[:index] + vectors[index + 1 :], joined[:index] + joined[index + 1 :]
-    return Memory(vectors, joined, (), voices)
+    return Memory(vectors, joined, (), voices, memory.space)
 
 
 def _split(vectors: _Doubles, joined: NDArray[np.bool_], before: Voices | None) -> tuple[Voices, _Doubles]:

@@ -59,6 +59,10 @@ class Tape:
         """The chunk that holds the sample at `media_ms`."""
         return next((chunk for chunk in self._chunks if chunk.start_ms <= media_ms < chunk.end_ms), None)
 
+    def since(self, media_ms: int) -> Chunk | None:
+        """The chunk that holds the sample at `media_ms`, the first one where that lies before it."""
+        return next((chunk for chunk in self._chunks if media_ms < chunk.end_ms), None)
+
     def forget(self, before_ms: int) -> None:
         """Let go of every chunk that ends at or before `before_ms`."""
         while self._chunks and self._chunks[0].end_ms <= before_ms:

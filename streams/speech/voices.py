@@ -34,12 +34,18 @@ _FULL_SCALE = np.float32(32768)
 class Voiceprints(Protocol):
     """Embeds pieces of speech so that a speaker's own pieces lie about 1 from their mean in every dimension."""
 
+    @property
+    def space(self) -> str:
+        """Which vectors these are: those of another space cannot be compared with them."""
+
     def embed(self, rate: int, pieces: Sequence[Samples]) -> Floats:
         """Shape (pieces, dimensions). A piece's vector is the same to the bit, whatever else is in the batch."""
 
 
 class Cepstra:
     """The default. `space` is (38, dimensions), that of the package where it is not given."""
+
+    space = ""
 
     def __init__(self, space: Floats | None = None) -> None:
         self._blas = ThreadpoolController().select(user_api="blas")

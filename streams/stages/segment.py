@@ -28,6 +28,7 @@ from streams.speech.activity import VoiceActivity
 from streams.speech.decode import encode
 from streams.speech.expecting import Expecting
 from streams.speech.listening import Spoken, hear
+from streams.speech.telling import Telling
 from streams.stages.live import Item, Live, begin, restore
 from streams.store.sealing import SealError
 
@@ -76,13 +77,14 @@ class Segment:
         sender: Sender,
         letters: DeadLetters,
         activity: VoiceActivity,
+        telling: Telling | None = None,
         metrics: Metrics,
         clock: Callable[[], datetime],
         checkpoint_interval_s: float = 1.0,
     ) -> None:
         self._epochs, self._use_cases, self._count = epochs, use_cases, partitions
         self._store, self._sender, self._letters = store, sender, letters
-        self._activity, self._metrics, self._clock = activity, metrics, clock
+        self._activity, self._telling, self._metrics, self._clock = activity, telling, metrics, clock
         self._interval_s = checkpoint_interval_s
         self._partitions: dict[int, _Partition] = {}
 
@@ -124,7 +126,7 @@ class Segment:
             try:
                 part.calls[stored.call] = live = restore(stored, self._epochs)
                 if (said := self._use_cases.get(live.ledger.use_case)) is not None:
-                    live.listening.announcements = said.announcements
+                    live.listening.expect(said)
             except (SealError, MsgspecError) as error:
                 log.warning("a call's state cannot be read", extra={"error": type(error).__name__})
                 self._metrics.count("states_unreadable")
@@ -278,7 +280,7 @@ class Segment:
         ]
         if not chunks:
             return []
-        spoken = await asyncio.to_thread(hear, self._activity, [chunk for _, chunk in chunks])
+        spoken = await asyncio.to_thread(hear, self._activity, [chunk for _, chunk in chunks], self._telling)
         pairs = zip(chunks, spoken, strict=True)
         return [(_window(live, window), offset) for (live, (_, _, offset)), windows in pairs for window in windows]
 

@@ -16,6 +16,7 @@ from streams.speech.activity import Samples
 from streams.speech.expecting import Expecting
 from streams.speech.listening import Spoken
 from streams.speech.products import Floats
+from streams.speech.telling import Telling
 
 CALM = Path(__file__).parents[3] / "services" / "standalone" / "samples" / "calm.wav"
 RATE, DURATION_MS = 8000, 24_000
@@ -27,6 +28,8 @@ Window = tuple[int, int, bytes]
 
 class Unasked:
     """Voiceprints that nobody may ask for."""
+
+    space = ""
 
     def embed(self, rate: int, pieces: Sequence[Samples]) -> Floats:
         raise AssertionError(f"{len(pieces)} pieces at {rate} Hz are compared with voices")
@@ -59,7 +62,7 @@ def test_nobodys_voice_is_compared_on_a_call_of_two_channels() -> None:
     windows = [
         window
         for chunk, offset in chunks(two(), RATE, 500)
-        for window in listening.hear(model(), [(call, chunk, offset)], Unasked())[0]
+        for window in listening.hear(model(), [(call, chunk, offset)], Telling(Unasked()))[0]
     ]
     assert windows
     assert call.hearing.mono is None
