@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -124,7 +125,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_here(what: str) -> bool:
-    """Whether the recordings, the operating system, an npm folder or the tool of this name are there."""
+    """Whether the recordings, the operating system, an npm folder, the package or the tool of this name are there."""
     folders = {
         "recordings": RECORDINGS,
         "asyncapi": ROOT / "ops/docs/asyncapi/node_modules",
@@ -134,4 +135,6 @@ def _is_here(what: str) -> bool:
         return folders[what].is_dir()
     if what == "postgresql":
         return any(DEBIANS.glob("*/bin/postgres"))
+    if what == "pyannote.audio":
+        return find_spec(what) is not None
     return sys.platform == what or shutil.which(what) is not None
