@@ -68,7 +68,7 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --editable '.[standalone,plot,train,models,opensmile,diarization,traces]' --group test --group check
+	$(BIN)/python -m pip install --editable '.[standalone,plot,train,models,opensmile,diarization,pyannote,traces]' --group test --group check
 	@touch $@ $(VENV)/demo.stamp
 
 # From its Go module, as no registry has it otherwise; where there is no Go, what needs it is listed as not run.

@@ -3,9 +3,12 @@
     python ops/experiments/one_channel.py ../shared/data [reported|chosen|calls8k] [CALLS A PAIR]
 
 `chosen` are the calls on which the thresholds were chosen: the speakers of EmoDB that the space was estimated from, and
-a telephone agent. `reported` are of other speakers: the other five of EmoDB, and the two parties of a call.
+a telephone agent. `reported` are of other speakers: the other five of EmoDB, and the two parties of a call. Networks
+that UNDERTONE_SPEAKER_EMBEDDING, UNDERTONE_SPEAKER_SPACE and UNDERTONE_SEGMENTATION name are measured in the default's
+place: its thresholds were not chosen for them.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +26,12 @@ from services.recordings import open_recording, read
 from streams.domain.call import Listen
 from streams.domain.records import Audio, Encoding, Role
 from streams.domain.roles import OneChannel
+from streams.settings import Settings
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
 from streams.speech.decode import encode
 from streams.speech.expecting import Expecting
+from streams.speech.telling import Telling, open_telling
 
 AT = datetime(2026, 11, 27, tzinfo=UTC)
 CHUNK_MS = 1000
@@ -74,15 +79,16 @@ def calls(shared: Path, which: str, each: int) -> Iterator[Drawn]:
             yield Drawn(pair, group, make(said[pair[0]], said[pair[1]], rng))
 
 
-def scored(drawn: Sequence[Drawn], model: VoiceActivity) -> list[Scored]:
+def scored(drawn: Sequence[Drawn], model: VoiceActivity, telling: Telling) -> list[Scored]:
     """The windows of some calls, heard together as a worker hears them."""
-    heard = [listening.silent((Role.MIXED,), Expecting(one_channel=OneChannel(Role.AGENT))) for _ in drawn]
+    expecting = Expecting(one_channel=OneChannel(Role.AGENT), reach_ms=telling.reach_ms)
+    heard = [listening.silent((Role.MIXED,), expecting) for _ in drawn]
     found: list[Scored] = []
     longest = max(len(each.call.pcm) for each in drawn) * 1000 // RATE
     for at_ms in range(0, longest, CHUNK_MS):
         open_ = [index for index, each in enumerate(drawn) if len(each.call.pcm) * 1000 // RATE > at_ms]
         chunks = [(heard[index], Listen(at_ms, _audio(drawn[index].call, at_ms), 0, AT), at_ms) for index in open_]
-        for index, windows in zip(open_, listening.hear(model, chunks), strict=True):
+        for index, windows in zip(open_, listening.hear(model, chunks, telling), strict=True):
             found += [_scored(drawn[index], window.start_ms, window.end_ms) for window in windows]
     for index, each in enumerate(drawn):
         ended = heard[index].stop(len(each.call.pcm) * 1000 // RATE)
@@ -130,12 +136,12 @@ def line(name: str, windows: Sequence[Scored], spoken_ms: int, count: int) -> st
     )
 
 
-def silent_seconds(folder: Path, model: VoiceActivity) -> None:
+def silent_seconds(folder: Path, model: VoiceActivity, telling: Telling) -> None:
     """List every scored second of the real call's mono sum in which the caller's own channel is silent."""
     agent, caller = (spoken(channel) for channel in read(open_recording(folder / "aws_auto_repairs_40_2ch.wav")))
     (mono,) = read(open_recording(folder / "aws_auto_repairs_40_mono.wav"))
     pair = ("agent", "caller")
-    windows = scored([Drawn(pair, "real", Call(mono, agent, caller, 0))], model)
+    windows = scored([Drawn(pair, "real", Call(mono, agent, caller, 0))], model, telling)
     for window in windows:
         first, last = window.start_ms // 10, (window.start_ms + window.length) // 10
         seconds = sorted({(first + int(tick)) // 100 for tick in np.flatnonzero((agent & ~caller)[first:last])})
@@ -145,15 +151,17 @@ def silent_seconds(folder: Path, model: VoiceActivity) -> None:
 
 def main() -> None:
     """Print a line for each group of calls and one for all."""
+    said = Settings.read(os.environ)
+    telling = open_telling(said.speaker_embedding, said.speaker_space, said.segmentation)
     if sys.argv[2:3] == ["calls8k"]:
-        silent_seconds(Path(sys.argv[1]) / "calls8k", VoiceActivity())
+        silent_seconds(Path(sys.argv[1]) / "calls8k", VoiceActivity(), telling)
         return
     shared, which = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "reported"
     each, model = int(sys.argv[3]) if len(sys.argv) > 3 else 5, VoiceActivity()
     drawn = list(calls(shared, which, each))
     windows: list[Scored] = []
     for start in track(range(0, len(drawn), TOGETHER), description="calls"):
-        windows += scored(drawn[start : start + TOGETHER], model)
+        windows += scored(drawn[start : start + TOGETHER], model, telling)
     for group in [*dict.fromkeys(one.group for one in drawn), "all"]:
         of = [one for one in drawn if group in {one.group, "all"}]
         spoken_ms = sum(int(one.call.customer.sum()) * 10 for one in of)

@@ -121,3 +121,13 @@ def test_voices_are_certain_only_where_it_is_certain_who_opens() -> None:
 
 def test_where_the_call_opens_with_a_word_of_each_nobody_is_the_customer() -> None:
     assert set(whose("A B A " + TALK * 2, apart=8)) == {Who.NOBODY}
+
+
+def test_with_other_vectors_than_a_call_remembers_nothing_of_it_is_certain_any_more_and_nothing_is_learnt() -> None:
+    pieces, vectors = call(TALK, apart=8)
+    memory, _ = speakers.tell(Memory(), pieces, vectors, space="one")
+    assert memory.voices is not None
+    for other in (vectors, [vector[:7] for vector in vectors]):
+        after, found = speakers.tell(memory, pieces, other, space="another")
+        assert after == memory
+        assert not any(each is None or known(each) for each in found)
