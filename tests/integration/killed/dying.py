@@ -42,10 +42,10 @@ def dying(check: Callable[[Any], Any], id_of: Callable[[Any], str]) -> Callable[
 
 
 def deadly_to_hear(hear: Callable[..., Any]) -> Callable[..., Any]:
-    def die_or_hear(model: Any, chunks: Any) -> Any:  # noqa: ANN401 - as `hear`
+    def die_or_hear(model: Any, chunks: Any, telling: Any) -> Any:  # noqa: ANN401 - as `hear`
         if any(sha256(chunk.audio.data).hexdigest() == DEADLY for _, chunk, _ in chunks):
             os.kill(os.getpid(), signal.SIGSEGV)
-        return hear(model, chunks)
+        return hear(model, chunks, telling)
 
     return die_or_hear
 
