@@ -24,6 +24,7 @@ RULES = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 ACLS = yaml.safe_load((CHART / "files" / "acls.yaml").read_text())
+OPERATIONS = yaml.safe_load((CHART / "files" / "operations.yaml").read_text())
 RUNBOOK = CHART.parents[1] / "ops" / "runbook.md"
 METRIC = re.compile(r"\bundertone_[a-z_]+")
 RECORDED = re.compile(r"\bundertone:[\w:]+")
@@ -138,7 +139,7 @@ def test_the_topics_for_strimzi_are_those_that_are_declared() -> None:
 
 def test_each_stage_may_read_what_it_reads_by_its_group_and_no_other_may() -> None:
     for stage, topic in app.SOURCES.items():
-        assert (ACLS[stage]["read"], ACLS[stage]["group"]) == ([topic.name], app.group(stage))
+        assert (ACLS[stage]["read"], ACLS[stage]["group"]) == ([topic.name], [app.group(stage)])
     assert {name for name, may in ACLS.items() if "read" in may} == set(app.SOURCES)
 
 
@@ -172,11 +173,11 @@ def _short(acl: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _wanted(may: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    manage = "Create,Alter,Describe,DescribeConfigs,AlterConfigs"
-    wanted = [("topic", name, "Read,Describe") for name in may.get("read", [])]
-    wanted += [("topic", name, "Write,Describe") for name in may.get("write", [])]
-    wanted += [("topic", name, manage) for name in may.get("manage", [])]
-    return wanted + ([("group", may["group"], "Read,Describe")] if "group" in may else [])
+    return [
+        (OPERATIONS[word]["resource"], name, ",".join(OPERATIONS[word]["operations"]))
+        for word, names in may.items()
+        for name in names
+    ]
 
 
 @pytest.mark.needs("helm")
