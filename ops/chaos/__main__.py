@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from ops.chaos.oracle import Labeller, bundled, scored
@@ -29,9 +30,9 @@ def main() -> int:
         sys.exit(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     ran: list[Told] = []
-    for real in (False, True):
-        if chosen := [name for name in names if ROWS[name].real_bundle is real]:
-            ran += asyncio.run(_site(chosen, seeds, real=real))
+    for real, secured in product((False, True), repeat=2):
+        if chosen := [name for name in names if (ROWS[name].real_bundle, ROWS[name].secured) == (real, secured)]:
+            ran += asyncio.run(_site(chosen, seeds, real=real, secured=secured))
     return int(any(each.broken for each in ran) or _control_lost_nothing(ran))
 
 
@@ -43,12 +44,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _site(names: Sequence[str], seeds: range, *, real: bool) -> list[Told]:
+async def _site(names: Sequence[str], seeds: range, *, real: bool, secured: bool) -> list[Told]:
     """Run each row under each seed on one stack."""
     labeller: Labeller = bundled(load_bundle(InferenceSettings().bundle)) if real else scored
     ran: list[Told] = []
     with tempfile.TemporaryDirectory() as folder:
-        async with running_site(Path(folder), real_bundle=real) as site:
+        async with running_site(Path(folder), real_bundle=real, secured=secured) as site:
             for seed in seeds:  # so that a run that is cut short has seen every row
                 for name in names:
                     began = time.monotonic()

@@ -96,8 +96,12 @@ async def kill_all(breaking: Breaking) -> None:
 
 async def restart_next(breaking: Breaking) -> None:
     """SIGTERM one worker after the other; the next only once the last is back."""
+    await restart(breaking, breaking.site.workers[breaking.rounds % len(breaking.site.workers)])
+
+
+async def restart(breaking: Breaking, name: str) -> None:
+    """SIGTERM the worker, and wait until it is back."""
     site = breaking.site
-    name = site.workers[breaking.rounds % len(site.workers)]
     before = site.process(name)
     async with breaking.noted(f"SIGTERM {name}"):
         site.signal(name, signal.SIGTERM)

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from ops.chaos.calls import Kind, Planned, Sending
+from streams.kafka.connection import connection
 from streams.ports import Fetched
+from streams.settings import Settings
 
 MARK = "chaos"  #: header that numbers the sendings of a run; the stream passes over headers that it does not know
 BACKOFF_S = 1.0
@@ -70,8 +72,8 @@ class Ledger:
 class Publisher:
     """Publishes calls a lane at a time, and each record until it is acknowledged."""
 
-    def __init__(self, arguments: Mapping[str, Any], ledger: Ledger, *, speed: float) -> None:
-        self._arguments, self._ledger, self._speed = arguments, ledger, speed
+    def __init__(self, settings: Settings, ledger: Ledger, *, speed: float) -> None:
+        self._settings, self._ledger, self._speed = settings, ledger, speed
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -129,7 +131,7 @@ class Publisher:
             return producer
 
     async def _started(self) -> AIOKafkaProducer | None:
-        producer = AIOKafkaProducer(**self._arguments, acks="all", enable_idempotence=True)
+        producer = AIOKafkaProducer(**connection(self._settings), acks="all", enable_idempotence=True)
         try:
             await producer.start()
         except KafkaError:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops.chaos import faults
+from ops.chaos import faults, rotation
 from ops.chaos.calls import Mix, Permission
 from ops.chaos.faults import Round
 
@@ -38,6 +38,7 @@ class Row:
     control: bool = False  #: the stock Faust agent runs beside it
     most_rounds: int = 1000
     real_bundle: bool = False
+    secured: bool = False  #: Kafka asks everybody who he is, and allows what the chart's table does
 
 
 ROWS: Mapping[str, Row] = {
@@ -69,6 +70,7 @@ ROWS: Mapping[str, Row] = {
         mixes=REVOKED,
         calls=60,
     ),
+    "26": Row(26, "passwords, certificates and their authority changed", rotation.rotate, calls=60, secured=True),
     "1b": Row(1, "row 1 with the real service and bundle", faults.kill_one, real_bundle=True),
     "14b": Row(14, "row 14 with the real service and bundle", faults.restart_postgres, real_bundle=True),
     "28": Row(

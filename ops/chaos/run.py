@@ -22,7 +22,6 @@ from ops.chaos.sizes import Size, Sizes, measuring
 from ops.chaos.watch import Watch, settled, watching
 from streams import usecases
 from streams.domain.privacy import pseudonym
-from streams.kafka.connection import connection
 from streams.ports import Fetched
 from streams.store.epochs import read_epochs
 from streams.topics import CALLS
@@ -56,7 +55,7 @@ async def run(site: Site, row: Row, seed: int, labeller: Labeller = scored) -> O
     breaking = Breaking(site, random)
     async with controlled(site, wanted=row.control), watching(site) as watch, measuring(site) as sizes:
         with ledger:
-            await _break_while_publishing(row, breaking, Publisher(connection(site.settings), ledger, speed=row.speed))
+            await _break_while_publishing(row, breaking, Publisher(site.publishing, ledger, speed=row.speed))
         settled_s = await settled(site, watch, patience_s=PATIENCE_S)
         control = await compare(site, ledger) if row.control else None
     seen = await _seen(site, ledger, since)

@@ -1,7 +1,8 @@
 """The whole stream on this machine, with a misbehaving network between its workers and everything that they use.
 
 Every stage runs as two processes, on sides `a` and `b`, which reach Kafka, PostgreSQL and inference by proxies of their
-own. The publisher and the checker go round the proxies.
+own. The publisher and the checker go round the proxies. Where security is on, side `a` logs in to Kafka by password
+and side `b` by certificate, each stage as a user of its own.
 """
 
 import asyncio
@@ -22,8 +23,11 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from ops.chaos.proxy import Proxy, proxying
+from ops.secured import acls, broker
+from ops.secured.keys import ADMIN, Keys, Mechanism
 from services.standalone import kafka, postgres
 from services.standalone.errors import StandaloneError
+from services.standalone.kafka import Listener
 from services.standalone.places import free_port
 from services.standalone.processes import Program
 from services.standalone.supervisor import Incident, Supervisor
@@ -37,6 +41,7 @@ SIDES = ("a", "b")
 STAGES = ("segment", "label", "escalate", "relay")
 SERVERS = ("kafka", "postgres", "inference")
 PARTITIONS = 4
+MECHANISMS: Mapping[str, Mechanism] = {"a": "SASL_SSL", "b": "SSL"}  #: of the sides, where security is on
 ROOT = Path(__file__).parents[2]
 LOOK_S = 0.1
 READY_S = 120.0
@@ -59,10 +64,13 @@ class Site:
 
     folder: Path
     settings: Settings  #: round the proxies
+    publishing: Settings  #: the same for whoever publishes
     sides: Mapping[str, Settings]  #: through them
     proxies: Mapping[str, Proxy]  #: "kafka-a"
     supervisor: Supervisor = field(repr=False)
     incidents: list[Incident]
+    listeners: Sequence[Listener] = ()  #: of the broker: its own, and one a side
+    keys: Keys | None = None  #: by which everybody proves who he is, where security is on
     workers: tuple[str, ...] = ()  #: "segment-a"
     controls: tuple[str, ...] = ()  #: programs that run beside the stream, to be compared with it
     probes: dict[str, str] = field(default_factory=dict)
@@ -123,6 +131,11 @@ class Site:
         await connected.close()
         return True
 
+    def told(self, user: str, side: str) -> dict[str, str]:
+        """What a process is told that reaches everything by the proxies of a side, as this user of Kafka's."""
+        told = _environment(self.sides[side])
+        return told if self.keys is None else told | self.keys.told(user, MECHANISMS[side])
+
     def heal(self) -> None:
         """Undo every toxic, and let every stopped process go on."""
         for proxy in self.proxies.values():
@@ -143,18 +156,25 @@ class Site:
 
 @asynccontextmanager
 async def running_site(
-    folder: Path, *, seed: int = 0, sides: Mapping[str, Sequence[str]] | None = None, real_bundle: bool = False
+    folder: Path,
+    *,
+    seed: int = 0,
+    sides: Mapping[str, Sequence[str]] | None = None,
+    real_bundle: bool = False,
+    secured: bool = False,
 ) -> AsyncIterator[Site]:
     """Start everything with its state under `folder`. `sides` names the sides that a stage runs on: both, usually.
 
-    Inference is the oracle's scorer, or the real service with the demo bundle. Call it in the main thread.
+    Inference is the oracle's scorer, or the real service with the demo bundle. `secured`: Kafka asks everybody who he
+    is and allows what the chart's table does. Call it in the main thread.
     """
     folder = folder.resolve()
     incidents: list[Incident] = []
     supervisor = Supervisor(incidents.append)
     async with AsyncExitStack() as ending:
         ending.callback(supervisor.stop)
-        site = await _servers(folder, supervisor, incidents, ending, Random(seed))
+        keys = Keys(folder / "keys", acls.table()) if secured else None
+        site = await _servers(folder, supervisor, incidents, ending, Random(seed), keys=keys)
         _inference(site, real=real_bundle)
         for stage in STAGES:
             for side in (sides or {}).get(stage, SIDES):
@@ -176,7 +196,8 @@ def add_worker(site: Site, name: str, module: tuple[str, ...], environment: Mapp
         alive.parent.mkdir(exist_ok=True)
         given = {"UNDERTONE_METRICS_PORT": str(port), "UNDERTONE_LIVENESS": str(alive)}
         site.probes[name] = f"http://127.0.0.1:{port}/ready"
-    told = _environment(site.sides[name[-1]]) | ONE_CORE | given
+    stage, _, side = name.rpartition("-")
+    told = site.told(stage, side) | ONE_CORE | given
     argv = (sys.executable, "-m", *module)
     log = site.folder / "logs" / f"{name}.log"
     site.keep(Program(name, argv, log=log, env=told, liveness=alive, folder=ROOT))
@@ -185,24 +206,49 @@ def add_worker(site: Site, name: str, module: tuple[str, ...], environment: Mapp
 
 
 async def _servers(
-    folder: Path, supervisor: Supervisor, incidents: list[Incident], ending: AsyncExitStack, random: Random
+    folder: Path,
+    supervisor: Supervisor,
+    incidents: list[Incident],
+    ending: AsyncExitStack,
+    random: Random,
+    *,
+    keys: Keys | None,
 ) -> Site:
     """PostgreSQL and Kafka with schema and topics, and proxies before all three servers."""
     ports = {name: free_port() for name in (*SERVERS, *(f"{server}-{side}" for server in SERVERS for side in SIDES))}
-    behind = {side: free_port() for side in SIDES}  # the broker has a listener for each side
+    protocols = MECHANISMS if keys else dict.fromkeys(SIDES, "PLAINTEXT")
+    listeners = {
+        side: Listener(f"SIDE_{side}", free_port(), protocols[side], advertised=ports[f"kafka-{side}"])
+        for side in SIDES
+    }
     programs: dict[str, Program] = {}
     programs["postgres"], url = await _postgres(folder, supervisor, ports["postgres"])
-    programs["kafka"] = await _kafka(folder, supervisor, ports, behind)
+    programs["kafka"] = await _kafka(folder, supervisor, ports["kafka"], list(listeners.values()), keys)
     proxies = {}
     for server in SERVERS:
         for side in SIDES:
-            target = behind[side] if server == "kafka" else ports[server]
+            target = listeners[side].port if server == "kafka" else ports[server]
             proxy = Proxy(target, Random(random.random()))
             proxies[f"{server}-{side}"] = await ending.enter_async_context(proxying(proxy, ports[f"{server}-{side}"]))
-    settings = _settings(folder, url, ports, "")
-    await apply_topics(settings, [replace(topic, config=topic.config | LOGS_TIME) for topic in TOPICS])
+    plain = _settings(folder, url, ports, "")
+    if keys is not None:
+        await asyncio.to_thread(_let_in, plain.kafka, keys)
+    logged = [replace(topic, config=topic.config | LOGS_TIME) for topic in TOPICS]
+    await apply_topics(_as_user(plain, keys, "topics"), logged)
+    settings, publishing = _as_user(plain, keys, ADMIN), _as_user(plain, keys, "publisher")
     sides = {side: _settings(folder, url, ports, f"-{side}") for side in SIDES}
-    return Site(folder, settings, sides, proxies, supervisor, incidents, programs=programs)
+    site = Site(folder, settings, publishing, sides, proxies, supervisor, incidents, programs=programs)
+    site.listeners, site.keys = (Listener("BROKER", ports["kafka"]), *listeners.values()), keys
+    return site
+
+
+def _let_in(bootstrap: str, keys: Keys) -> None:
+    broker.let_in(broker.admin(keys, bootstrap), keys, acls.table())
+
+
+def _as_user(settings: Settings, keys: Keys | None, user: str) -> Settings:
+    """The settings with what proves who one is; as they are where nobody asks."""
+    return settings if keys is None else Settings.read(_environment(settings) | keys.told(user, "SSL"))
 
 
 async def _postgres(folder: Path, supervisor: Supervisor, port: int) -> tuple[Program, str]:
@@ -220,15 +266,14 @@ async def _postgres(folder: Path, supervisor: Supervisor, port: int) -> tuple[Pr
     return program, url
 
 
-async def _kafka(folder: Path, supervisor: Supervisor, ports: Mapping[str, int], behind: Mapping[str, int]) -> Program:
-    program = await asyncio.to_thread(kafka.broker, folder / "kafka", ports["kafka"])
-    file = folder / "kafka" / "server.properties"
-    told = dict(line.split("=", 1) for line in file.read_text().splitlines())
-    for side in SIDES:
-        told["listeners"] += f",SIDE_{side}://127.0.0.1:{behind[side]}"
-        told["advertised.listeners"] += f",SIDE_{side}://127.0.0.1:{ports[f'kafka-{side}']}"
-        told["listener.security.protocol.map"] += f",SIDE_{side}:PLAINTEXT"
-    file.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+async def _kafka(
+    folder: Path, supervisor: Supervisor, port: int, listeners: Sequence[Listener], keys: Keys | None
+) -> Program:
+    more = broker.security(keys, listeners) if keys else {}
+    protocol = "SSL" if keys else "PLAINTEXT"
+    program = await asyncio.to_thread(
+        kafka.broker, folder / "kafka", port, protocol=protocol, listeners=listeners, more=more
+    )
     supervisor.add(program)
     process = supervisor.process("kafka")
     if process is None:

@@ -1,5 +1,7 @@
 """A broker that asks everybody who he is, and allows nobody what the chart's table does not."""
 
+import ssl
+import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka.admin import (
@@ -14,12 +16,12 @@ from confluent_kafka.admin import (
 )
 
 from ops.secured import acls
-from ops.secured.keys import ADMIN, BROKER, Keys
+from ops.secured.keys import ADMIN, BROKER, HOST, Keys
 from services.standalone.kafka import Listener
 
 PATIENCE_S = 30
 ITERATIONS = 4096  #: the least that Kafka takes
-OWN = "BROKER"  #: the broker's listener for itself and the admin
+LOOK_S = 0.1
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
@@ -49,7 +51,7 @@ def security(keys: Keys, listeners: Sequence[Listener]) -> dict[str, str]:
 
 def admin(keys: Keys, bootstrap: str) -> AdminClient:
     """A client of the one who may do anything, on the broker's own listener."""
-    return AdminClient({"bootstrap.servers": bootstrap, **keys.librdkafka(ADMIN, "SSL"), "log_level": 3})
+    return AdminClient({"bootstrap.servers": bootstrap, **keys.librdkafka(ADMIN, "SSL"), "log_level": 0})
 
 
 def let_in(client: AdminClient, keys: Keys, table: acls.Table) -> None:
@@ -67,13 +69,28 @@ def set_passwords(client: AdminClient, passwords: Mapping[str, str]) -> None:
 
 
 def look_again(client: AdminClient, keys: Keys, listeners: Sequence[Listener]) -> None:
-    """Have the broker read its certificate and the authorities that it trusts anew; it does when they are set."""
+    """Have the broker read whom it trusts anew, and a new certificate of its own, and wait until it has.
+
+    It reads both where they are set again, some time after it has said yes; it keeps the old where the new would not
+    be trusted by what it trusted before. A listener that shows the new certificate trusts the new authorities.
+    """
+    certificate = keys.certify_broker()
     files = {"ssl.keystore.location": str(keys.keystore), "ssl.truststore.location": str(keys.trusted)}
     entries = [
         ConfigEntry(f"listener.name.{name.lower()}.{setting}", path, incremental_operation=AlterConfigOpType.SET)
-        for name in (OWN, *(listener.name for listener in listeners))
+        for name in (listener.name for listener in listeners)
         for setting, path in files.items()
     ]
     resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=entries)
     for done in client.incremental_alter_configs([resource]).values():
         done.result(PATIENCE_S)
+    for listener in listeners:
+        _until_shown(listener.port, certificate)
+
+
+def _until_shown(port: int, certificate: bytes) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while ssl.get_server_certificate((HOST, port)).strip().encode() != certificate.strip():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the broker shows an old certificate on port {port}")
+        time.sleep(LOOK_S)

@@ -38,10 +38,11 @@ class Keys:
         """Trust these authorities and no others; read when a process starts, or is told to look again."""
         _write(self.trusted, b"".join(authority.pem for authority in authorities))
 
-    def certify_broker(self) -> None:
-        """Give the broker a certificate of today's authority."""
+    def certify_broker(self) -> bytes:
+        """Give the broker a certificate of today's authority, which is returned."""
         issued = self.authority.issue(BROKER, HOST)
         _write(self.keystore, issued.key + issued.certificate)
+        return issued.certificate
 
     def certify(self, user: str) -> None:
         """Give the user a certificate of today's authority."""
