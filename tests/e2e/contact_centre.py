@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import psycopg
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
@@ -30,6 +31,17 @@ from streams.store.epochs import read_epochs
 SAMPLES = Path(__file__).parents[2] / "services" / "standalone" / "samples"
 ROLES = (Role.AGENT, Role.CUSTOMER)
 PATIENCE_S = 90  #: for a killed worker to be noticed, started again and given its partitions back
+LABELS = "SELECT start_ms, end_ms, role, outcome, reason, heads FROM labels WHERE call = %s ORDER BY start_ms"
+ESCALATED = "SELECT rule, severity, from_ms, to_ms, heads FROM escalations WHERE call = %s ORDER BY from_ms"
+
+
+def assert_same(rows: list[dict[str, object]], others: list[dict[str, object]]) -> None:
+    """Equal, probabilities to 1e-5: a batch's company moves the last bits."""
+    for row, other in zip(rows, others, strict=True):
+        assert {**row, "heads": None} == {**other, "heads": None}
+        assert row["heads"].keys() == other["heads"].keys()  # type: ignore[attr-defined]
+        for head, classes in row["heads"].items():  # type: ignore[attr-defined]
+            assert classes == pytest.approx(other["heads"][head], abs=1e-5)  # type: ignore[index]
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from e2e.contact_centre import SAMPLES, Site
+from e2e.contact_centre import ESCALATED, LABELS, SAMPLES, Site, assert_same
 
 from streams.domain.records import Audio, CallRecord, Consent, Purpose
 from streams.kafka.cloudevents import decode_escalation
@@ -24,21 +24,10 @@ WATCHED = """
     CREATE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE ON calls FOR EACH ROW EXECUTE FUNCTION note_writer();
 """
 UNWATCHED = "DROP TRIGGER noted ON calls; DROP FUNCTION note_writer; DROP TABLE wrote"
-LABELS = "SELECT start_ms, end_ms, role, outcome, reason, heads FROM labels WHERE call = %s ORDER BY start_ms"
-ESCALATED = "SELECT rule, severity, from_ms, to_ms, heads FROM escalations WHERE call = %s ORDER BY from_ms"
 
 
 def published_ms(records: list[CallRecord]) -> int:
     return sum(record.body.duration_ms for record in records if isinstance(record.body, Audio))
-
-
-def assert_same(rows: list[dict[str, object]], others: list[dict[str, object]]) -> None:
-    """Equal, probabilities to 1e-5: a batch's company moves the last bits."""
-    for row, other in zip(rows, others, strict=True):
-        assert {**row, "heads": None} == {**other, "heads": None}
-        assert row["heads"].keys() == other["heads"].keys()  # type: ignore[attr-defined]
-        for head, classes in row["heads"].items():  # type: ignore[attr-defined]
-            assert classes == pytest.approx(other["heads"][head], abs=1e-5)  # type: ignore[index]
 
 
 async def check_scored(site: Site, recording: Path) -> list[dict[str, object]]:
