@@ -27,7 +27,8 @@ test: $(VENV)/test.stamp $(VENV)/helm.stamp  ## run every test but test-cluster'
 
 # What an operator installs and watches. A tool that is not there fails it: node with npm, and Debian's `prometheus` and `postgresql`.
 DEPLOYED := tests/deployment tests/unit/commands/test_trial.py tests/integration/inference/test_fetch.py \
-	tests/e2e/test_trial.py tests/e2e/test_dashboards.py tests/e2e/test_traces.py \
+	tests/e2e/test_trial.py tests/e2e/test_dashboards.py tests/e2e/test_traces.py tests/e2e/test_secured.py \
+	tests/integration/kafka/test_acls.py tests/integration/kafka/test_secured.py \
 	tests/integration/store/test_roles.py tests/integration/store/test_making_roles.py tests/integration/store/test_tls.py
 OPERATORS := tests/deployment/operators
 test-deploy: export PATH := $(abspath $(BIN)):$(abspath .checkov/path):$(PATH)
