@@ -86,12 +86,13 @@ $(VENV)/helm.stamp: | $(VENV)/bin/python
 # Their versions stand in go.mod. Each is told the one that it stands for, as a build from a module does not know it.
 CLUSTER := tests/cluster/apiserver
 KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' $(CLUSTER)/go.mod)
-KUBERNETES_FOR := k8s.io/component-base/version.git
+STANDS_FOR = $(patsubst %,-X k8s.io/component-base/version.git%, \
+	Version=$(KUBERNETES) Major=1 Minor=$(word 2,$(subst ., ,$(KUBERNETES))))
+.cluster/kube-apiserver: export CGO_ENABLED := 0
 .cluster/kube-apiserver: $(CLUSTER)/go.mod $(CLUSTER)/go.sum
 	@mkdir -p $(@D)
-	cd $(CLUSTER) && CGO_ENABLED=0 go build -trimpath -o $(abspath $(@D))/etcd go.etcd.io/etcd/server/v3
-	cd $(CLUSTER) && CGO_ENABLED=0 go build -trimpath -o $(abspath $(@D))/ -ldflags '-s -w \
-		-X $(KUBERNETES_FOR)Version=$(KUBERNETES) -X $(KUBERNETES_FOR)Major=1 -X $(KUBERNETES_FOR)Minor=$(word 2,$(subst ., ,$(KUBERNETES)))' \
+	cd $(CLUSTER) && go build -trimpath -ldflags '-s -w' -o $(abspath $(@D))/etcd go.etcd.io/etcd/server/v3
+	cd $(CLUSTER) && go build -trimpath -ldflags '-s -w $(STANDS_FOR)' -o $(abspath $(@D))/ \
 		k8s.io/kubernetes/cmd/kubectl k8s.io/kubernetes/cmd/kube-apiserver
 
 .cluster/definitions: tests/cluster/definitions.py $(VENV)/test.stamp
