@@ -1,12 +1,12 @@
 """Calls to publish, made by seed: what each record is for is known before it is sent (`Kind`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from random import Random
 
-from ops.chaos.sounds import RATE, two_voices
+from ops.chaos.sounds import RATE, one_channel, two_voices
 from services.calls import GIVEN_BEFORE
 from streams.domain.records import (
     Audio,
@@ -25,9 +25,11 @@ from streams.kafka.cloudevents import encode_call
 from streams.ports import Outgoing
 from streams.speech.decode import Pcm, encode
 
-ROLES = (Role.AGENT, Role.CUSTOMER)
+ROLES = {1: (Role.MIXED,), 2: (Role.AGENT, Role.CUSTOMER)}  #: by channels
 CHUNK_MS = 200
 USE_CASE = "demo"
+
+Voices = Callable[[Random, int], Pcm]  #: what is said, for so many ms
 
 
 class Kind(StrEnum):
@@ -61,6 +63,7 @@ class Mix:
         (Permission.WITHDRAWN, 0.07),
         (Permission.REGRETTED, 0.03),
     )
+    one_channel: float = 0.0  #: calls on which both speak on one channel
     poison: float = 0.0  #: unusable records put in after each record, on the average
     duplicate: float = 0.0
     swapped: float = 0.0  #: with the record after it
@@ -95,15 +98,18 @@ def plan(random: Random, call_id: str, mix: Mix, at: datetime | None = None) -> 
     kinds, weights = zip(*mix.permissions, strict=True)
     (permission,) = random.choices(kinds, weights)
     duration_ms = random.randint(*mix.media_s) * 1000
-    records = _told(random, call_id, permission, duration_ms, at or datetime.now(UTC))
+    voices = one_channel if mix.one_channel and random.random() < mix.one_channel else two_voices
+    records = _told(random, call_id, permission, (voices, duration_ms), at or datetime.now(UTC))
     return Planned(call_id, permission, tuple(_disturbed(random, _sendings(records), mix)))
 
 
-def _told(random: Random, call_id: str, permission: Permission, duration_ms: int, at: datetime) -> Iterator[CallRecord]:
+def _told(
+    random: Random, call_id: str, permission: Permission, spoken: tuple[Voices, int], at: datetime
+) -> Iterator[CallRecord]:
     """The call as an orderly publisher tells it."""
-    encoding = random.choice(list(Encoding))
-    pcm, changes = two_voices(random, duration_ms), _changes(random, permission, duration_ms, at)
-    yield CallRecord(call_id, 0, 0, at, _started(permission, at))
+    encoding, (voices, duration_ms) = random.choice(list(Encoding)), spoken
+    pcm, changes = voices(random, duration_ms), _changes(random, permission, duration_ms, at)
+    yield CallRecord(call_id, 0, 0, at, _started(permission, ROLES[len(pcm)], at))
     sequence = 1
     for media_ms in range(0, duration_ms, CHUNK_MS):
         for consent in [given for due_ms, given in changes if media_ms <= due_ms < media_ms + CHUNK_MS]:
@@ -114,11 +120,11 @@ def _told(random: Random, call_id: str, permission: Permission, duration_ms: int
     yield CallRecord(call_id, sequence, duration_ms, at, Ended("hung_up"))
 
 
-def _started(permission: Permission, at: datetime) -> Started:
+def _started(permission: Permission, roles: tuple[Role, ...], at: datetime) -> Started:
     given_at = at - GIVEN_BEFORE
     asked = permission in {Permission.NONE, Permission.LATER}
     consents = () if asked else (_consent(granted=True, at=given_at),)
-    return Started(USE_CASE, ROLES, "en", Notice("chaos", "1", "en", given_at), consents, reference="T-chaos")
+    return Started(USE_CASE, roles, "en", Notice("chaos", "1", "en", given_at), consents, reference="T-chaos")
 
 
 def _changes(random: Random, permission: Permission, duration_ms: int, at: datetime) -> list[tuple[int, Consent]]:
@@ -144,7 +150,7 @@ def _consent(*, granted: bool, at: datetime) -> Consent:
 def _chunk(encoding: Encoding, pcm: Pcm, media_ms: int) -> Audio:
     per_ms = RATE // 1000
     part = pcm[:, media_ms * per_ms : (media_ms + CHUNK_MS) * per_ms]
-    return Audio(encoding, RATE, len(ROLES), encode(encoding, part))
+    return Audio(encoding, RATE, len(pcm), encode(encoding, part))
 
 
 def _sendings(records: Iterator[CallRecord]) -> list[Sending]:

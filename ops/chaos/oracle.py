@@ -27,8 +27,11 @@ from streams.ports import Fetched
 from streams.speech import listening
 from streams.speech.activity import VoiceActivity
 from streams.speech.decode import encode
+from streams.speech.expecting import Expecting
 from streams.speech.listening import Listening, Spoken
 from streams.speech.resample import resample
+
+_NOTHING = Expecting()
 
 Labeller = Callable[[Sequence[Window]], list[Label]]
 
@@ -61,9 +64,16 @@ class _Call:
 class Oracle:
     """Folds calls one by one."""
 
-    def __init__(self, epochs: Sequence[Epoch], rules: Sequence[Rule], partitions: int, labeller: Labeller) -> None:
+    def __init__(
+        self,
+        epochs: Sequence[Epoch],
+        rules: Sequence[Rule],
+        partitions: int,
+        labeller: Labeller,
+        expecting: Expecting = _NOTHING,
+    ) -> None:
         self._epochs, self._rules, self._partitions, self._labeller = epochs, rules, partitions, labeller
-        self._activity = VoiceActivity()
+        self._activity, self._expecting = VoiceActivity(), expecting
 
     def expect(self, records: Sequence[Fetched]) -> Expected | None:
         """Fold the records of one key, in the order of the log; None where no call came of them."""
@@ -86,8 +96,10 @@ class Oracle:
             said = decode_call(record)
             if call is None:
                 epoch = epoch_at(self._epochs, said.logged_at) or self._epochs[0]
-                ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id)
-                return _Call(ledger, listening.silent(ledger.channels), Expected(ledger.call, record.partition))
+                told = self._expecting.one_channel
+                ledger = fold.begin(said, call=pseudonym(epoch, said.call_id), epoch=epoch.id, told=told)
+                heard = listening.silent(ledger.channels, self._expecting)
+                return _Call(ledger, heard, Expected(ledger.call, record.partition))
         except UnusableError:
             return call
         if call.ledger.ended_at is None and call.expected.withdrawn_at is None:

@@ -8,6 +8,7 @@ from ops.chaos.calls import Mix, Permission
 from ops.chaos.faults import Round
 
 USUAL = (Mix(),)
+BOTH_KINDS = (Mix(), Mix(), Mix(one_channel=1.0))  #: too short to score much of those on one channel; all has a fate
 #: At 5 % each hardly a turn is long enough for a window, so that every other call has 1 %.
 DISTURBED = tuple(Mix(duplicate=share, swapped=share, late=share, missing=share) for share in (0.01, 0.05))
 POISON = tuple(Mix(poison=share) for share in (0.01, 0.1, 1.0))
@@ -43,8 +44,8 @@ class Row:
 
 ROWS: Mapping[str, Row] = {
     "1": Row(1, "kill -9 one worker", faults.kill_one_and_the_control, control=True),
-    "2": Row(2, "kill -9 all workers at once", faults.kill_all),
-    "4": Row(4, "SIGTERM, one worker after the other", faults.restart_next, calls=60),
+    "2": Row(2, "kill -9 all workers at once", faults.kill_all, BOTH_KINDS),
+    "4": Row(4, "SIGTERM, one worker after the other", faults.restart_next, BOTH_KINDS, calls=60),
     "5": Row(5, "killed faster than anything is committed", faults.crash_loop, most_rounds=1),
     "7": Row(7, "broker restarted, cleanly and by kill -9", faults.restart_broker),
     "8": Row(8, "broker frozen, 5 to 35 s", faults.freeze_broker),

@@ -23,6 +23,8 @@ from ops.chaos.watch import Watch, settled, watching
 from streams import usecases
 from streams.domain.privacy import pseudonym
 from streams.ports import Fetched
+from streams.speech.activity import VoiceActivity
+from streams.speech.expecting import expecting
 from streams.store.epochs import read_epochs
 from streams.topics import CALLS
 
@@ -93,8 +95,8 @@ async def _seen(site: Site, ledger: Ledger, since: Ends) -> Seen:
 
 
 def _expect(site: Site, ledger: Ledger, seen: Seen, labeller: Labeller) -> dict[str, Expected]:
-    epochs, rules = read_epochs(site.settings.epochs), usecases.load()["demo"].rules
-    oracle = Oracle(epochs, rules, site.settings.partitions, labeller)
+    epochs, case = read_epochs(site.settings.epochs), usecases.load()["demo"]
+    oracle = Oracle(epochs, case.rules, site.settings.partitions, labeller, expecting(VoiceActivity(), case))
     known = {call.call_id.encode() for call in ledger.planned}
     by_key: defaultdict[bytes, list[Fetched]] = defaultdict(list)
     for record in seen.records[CALLS.name]:

@@ -27,6 +27,12 @@ def two_voices(random: Random, duration_ms: int) -> Pcm:
     return noisy
 
 
+def one_channel(random: Random, duration_ms: int) -> Pcm:
+    """Both on one channel, shape (1, samples)."""
+    mono: Pcm = (two_voices(random, duration_ms).sum(axis=0, keepdims=True, dtype=np.int32) // 2).astype(np.int16)
+    return mono
+
+
 def _slice(random: Random) -> Pcm:
     source = _sample(random.choice(SAMPLES))
     length = _samples(random.randint(*SLICE_MS))
