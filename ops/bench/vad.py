@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from results import Measure, compared, progress
-from segment import RATE, SECONDS, heard_alone, silero, talk
+from segment import RATE, heard_alone, silero, talk
 
 from streams.domain.overlap import FRAME_MS, OFFSET, ONSET
 from streams.speech.activity import START, Samples, Stretch, VoiceActivity, context_samples, frame_samples
 
 CHANNELS = (16, 64, 256)
-ROUNDS = 5
+ROUNDS, SECONDS = 5, 10
 ALONE = 4  #: channels of the baselines: each is by itself, so more would only take longer
 FRAMES = 6  #: a tick: the whole frames of a chunk of 200 ms
 SIZE, CONTEXT = frame_samples(RATE), context_samples(RATE)
