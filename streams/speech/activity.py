@@ -12,7 +12,6 @@ from streams.speech.levels import levels
 from streams.speech.silero import WIDTH, Network
 
 CONTEXT_MS = 4  #: what the model sees of the time before a frame
-_FULL_SCALE = np.float32(32768)
 
 START = bytes(2 * WIDTH * 4)  #: the state at a channel's start
 
@@ -75,7 +74,7 @@ class VoiceActivity:
         counts = [len(stretch.frames) // size for stretch in stretches]
         order = sorted(range(len(stretches)), key=lambda n: -counts[n])  # those that end first stand last
         inputs = _inputs(rate, [stretches[n] for n in order])
-        features, energies = network.features(inputs.astype(np.float32) / _FULL_SCALE), _energies(inputs[:, -size:])
+        features, energies = network.features(inputs), _energies(inputs[:, -size:])
         lengths = np.array([counts[n] for n in order], np.int64)
         firsts = np.concatenate(([0], lengths.cumsum()))
         states = np.frombuffer(b"".join(stretches[n].state for n in order), np.float32).reshape(-1, 2 * WIDTH).copy()

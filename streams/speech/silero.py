@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable
 from importlib.resources import files
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.speech.onnx import float_constants
 from streams.speech.products import Floats, Product, product
@@ -19,6 +21,9 @@ WIDTH = 128  #: of the features of a frame, and of each of the two recurrent lay
 BANDS = 16  #: equal steps on the mel scale from 200 to 3,600 Hz, at either rate
 TILES = (128, 32)  #: frames, or channels, that are taken in one go: many where there are so many, else few
 _STEPS = 4  #: spectra a frame
+_SCALE = np.float32(2**-15)  #: of 16 bits, to -1 to 1
+
+_Sample = TypeVar("_Sample", bound=np.generic)
 _BRANCHES = {8000: "If_0_else_branch", 16000: "If_0_then_branch"}
 
 
@@ -65,7 +70,7 @@ class Network:
         out = np.ascontiguousarray(found["decoder.decoder.2.weight"][:, :, 0].T)
         self._out = _Layer(out, found["decoder.decoder.2.bias"])
 
-    def features(self, frames: Floats) -> Floats:
+    def features(self, frames: NDArray[np.int16]) -> Floats:
         """What the network makes of each frame by itself, and its power by band: (n, context + frame) -> (n, 128 + 16).
 
         The power is that of the spectra which the network looks at anyway.
@@ -77,8 +82,8 @@ class Network:
         judged = _tiled(self._judge, np.concatenate((features, states), axis=1))
         return judged[:, 0], judged[:, 1:]
 
-    def _features(self, frames: Floats) -> Floats:
-        count, samples = frames.shape
+    def _features(self, pcm: NDArray[np.int16]) -> Floats:
+        frames, (count, samples) = pcm * _SCALE, pcm.shape
         mirrored = frames[:, -2 : -2 - (self._window + self._hop * (_STEPS - 1) - samples) : -1]
         hops = np.concatenate((frames, mirrored), axis=1).reshape(count, _STEPS + 1, self._hop)
         spectra = self._spectrum(_rows(hops[:, :-1], hops[:, 1:]))
@@ -123,11 +128,11 @@ def _bands(bins: int, rate: int) -> Floats:
     return ((firsts[:-1] <= numbers) & (numbers < firsts[1:])).astype(np.float32)
 
 
-def _tiled(work: Callable[[Floats], Floats], rows: Floats) -> Floats:
+def _tiled(work: Callable[[NDArray[_Sample]], Floats], rows: NDArray[_Sample]) -> Floats:
     """`work` over `rows`, always a tile of them at once: the last is filled up with zeros, which are cut off again."""
     count, (many, few) = len(rows), TILES
     if not count or count % few:
-        rows = np.concatenate((rows, np.zeros((few - count % few, rows.shape[1]), np.float32)))
+        rows = np.concatenate((rows, np.zeros((few - count % few, rows.shape[1]), rows.dtype)))
     whole = len(rows) // many * many
     starts = [*range(0, whole, many), *range(whole, len(rows), few), len(rows)]
     return np.concatenate([work(rows[start:end]) for start, end in pairwise(starts)])[:count]
