@@ -8,7 +8,7 @@ file to write, and give it to the worker as UNDERTONE_SPEAKER_SPACE. What is wri
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +57,9 @@ def pieces(said: Sequence[Pcm]) -> list[Pcm]:
     return [part for part in cut if part.any()]
 
 
-def apart(space: speaker_space.SpeakerSpace, vectors: Mapping[str, NDArray[np.float32]]) -> float:
+def apart(space: speaker_space.SpeakerSpace, vectors: Sequence[NDArray[np.float32]]) -> float:
     """Median squared distance between two speakers' means, in a speaker's own standard deviations."""
-    means = [space.project(each).mean(axis=0) for each in vectors.values()]
+    means = [space.project(each).mean(axis=0) for each in vectors]
     return float(np.median([((a - b) ** 2).sum() for n, a in enumerate(means) for b in means[n + 1 :]]))
 
 
@@ -74,7 +74,12 @@ def main() -> None:
     print(
         f"{out}: {space.weights.shape[1]} dimensions from {sum(map(len, said.values()))} pieces of {len(said)} speakers"
     )
-    print(f"two of these speakers lie {apart(space, vectors):.0f} apart; 40 is the least at which anything is scored")
+    heard, unheard = [vectors[name] for name in [*vectors][::2]], [vectors[name] for name in [*vectors][1::2]]
+    if len(heard) < speaker_space.FEWEST:
+        print("too few speakers to say how far apart two lie whom it was not estimated on")
+        return
+    distance = apart(speaker_space.estimated(network.sha256, heard), unheard)
+    print(f"from one half, two of the other half lie {distance:.0f} apart; from 40 on something may be scored")
 
 
 if __name__ == "__main__":

@@ -155,8 +155,9 @@ class Listening:
         self.hearing = fold.divide(self.hearing, speaking)
 
     def pieces(self) -> list[Samples]:
-        """The audio of each piece."""
-        return [self.tape.samples(piece.start_ms, piece.end_ms)[0] for piece in self.cut]
+        """The audio of each piece that a speaker is told from."""
+        told = [piece for piece in self.cut if speakers.long_enough(piece)]
+        return [self.tape.samples(piece.start_ms, piece.end_ms)[0] for piece in told]
 
     def tell(self, vectors: Sequence[Floats], space: str) -> list[Spoken]:
         """Take in the vectors of `pieces()`, which are of this space; give back the windows that are now certain."""

@@ -26,8 +26,9 @@ def diarize(samples: Samples, rate: int, telling: Telling | None = None) -> list
     pieces, per_ms = _pieces(samples, rate), rate // 1000
     if telling.segmentation is not None and pieces:
         pieces = _divided(samples, rate, pieces, telling.segmentation)
-    audio = [samples[piece.start_ms * per_ms : piece.end_ms * per_ms] for piece in pieces]
-    vectors = telling.voiceprints.embed(rate, audio) if pieces else ()
+    told = [piece for piece in pieces if speakers.long_enough(piece)]
+    audio = [samples[piece.start_ms * per_ms : piece.end_ms * per_ms] for piece in told]
+    vectors = telling.voiceprints.embed(rate, audio) if told else ()
     _, likenesses = speakers.tell(Memory(), pieces, list(vectors))
     turns: list[SpeakerTurn] = []
     for piece, likeness in zip(pieces, likenesses, strict=True):

@@ -7,7 +7,7 @@ network alone (`ops/experiments/speaker_space.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from streams.speech.pyannote_models import ModelError
 NAME = "speaker_space.safetensors"  #: of the file, beside the weights
 DIMENSIONS = 32  #: at most: a call keeps 64 vectors of them
 FEWEST = 3  #: speakers
+_FOLDS = 5  #: of speakers, each left out once
 SCRIPT = "python ops/experiments/speaker_space.py"
 _SHRUNK = 0.1  #: weight of the dimensions' mean variance in the covariance: few pieces, many dimensions
 
@@ -65,13 +66,30 @@ def write(path: Path, space: SpeakerSpace) -> None:
 
 
 def estimated(network: str, speakers: Sequence[Floats]) -> SpeakerSpace:
-    """The space, from a network's vectors of pieces of speech by speaker, (pieces, values) each. Raises ValueError."""
+    """The space, from a network's vectors of pieces of speech by speaker, (pieces, values) each. Raises ValueError.
+
+    A speaker who was not heard differs from himself by more than those who were: 1 is what such a one differs by.
+    """
     if len(speakers) < FEWEST or min(map(len, speakers)) < 2:
         raise ValueError(f"{len(speakers)} speakers: at least {FEWEST} are needed, of each two pieces of speech")
+    spread = np.sqrt(np.mean([_variance(network, speakers, fold) for fold in range(min(_FOLDS, len(speakers)))]))
+    space = _fitted(network, speakers)
+    return replace(space, weights=(space.weights / max(spread, 1)).astype(np.float32))
+
+
+def _variance(network: str, speakers: Sequence[Floats], fold: int) -> float:
+    """A left-out speaker's own variance in a dimension of the others' space, on average."""
+    space = _fitted(network, [each for number, each in enumerate(speakers) if number % _FOLDS != fold])
+    left_out = [_own(space.project(each)) for each in speakers[fold::_FOLDS]]
+    return float(np.mean([(own**2).sum() / (len(own) - 1) / own.shape[1] for own in left_out]))
+
+
+def _fitted(network: str, speakers: Sequence[Floats]) -> SpeakerSpace:
+    """The space in which these speakers differ most, and each by 1 from himself."""
     stacked = np.concatenate(speakers).astype(np.float64)
     mean = stacked.mean(axis=0)
     unit = [_of_one_length(vectors - mean) for vectors in speakers]
-    own = [vectors - vectors.mean(axis=0) for vectors in unit]
+    own = [_own(vectors) for vectors in unit]
     within = sum((each.T @ each for each in own), np.zeros(())) / (len(stacked) - len(speakers))
     within = (1 - _SHRUNK) * within + _SHRUNK * np.trace(within) / len(within) * np.eye(len(within))
     white = np.linalg.inv(np.linalg.cholesky(within)).T
@@ -80,6 +98,12 @@ def estimated(network: str, speakers: Sequence[Floats]) -> SpeakerSpace:
     weights = white @ directions[: min(DIMENSIONS, len(speakers) - 1)].T
     spread = np.sqrt(sum(((each @ weights) ** 2).sum(axis=0) for each in own) / (len(stacked) - len(speakers)))
     return SpeakerSpace(network, mean.astype(np.float32), np.ascontiguousarray(weights / spread, np.float32))
+
+
+def _own(vectors: Doubles | Floats) -> Doubles:
+    """How far each of one speaker's vectors lies from their mean."""
+    away: Doubles = vectors - vectors.mean(axis=0, dtype=np.float64)
+    return away
 
 
 def _of_one_length(vectors: Doubles) -> Doubles:

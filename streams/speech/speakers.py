@@ -27,25 +27,30 @@ _WEIGHT = 1.0  #: of a piece's evidence beside its neighbours'
 _OPENING = 3  #: pieces at a call's start that tell who speaks first; never forgotten
 _SETTLED = 0.5  #: how near the opening lies to one voice where the voices keep their order from then on
 
+_NOT_KNOWN = Likeness(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
 
 def tell(
     memory: Memory, pieces: Sequence[Piece], vectors: Sequence[Floats], *, after_ms: int = 0, space: str = ""
 ) -> tuple[Memory, list[Likeness | None]]:
     """Compare pieces that follow each other with the voices before them, and remember them.
 
-    None is too short to tell, began before `after_ms`, or is an announcement's. What lies before an announcement
-    without a pause is forgotten: it may be its beginning. Where what is remembered is of another `space`, nothing is
-    certain any more: who spoke first cannot be learnt again in the middle of a call.
+    `vectors` are of those that are `long_enough`, in order. None is too short to tell, began before `after_ms`, or is
+    an announcement's. What lies before an announcement without a pause is forgotten: it may be its beginning.
+
+    Where what is remembered is of another `space`, nothing is certain any more: who spoke first cannot be learnt again
+    in the middle of a call.
     """
     if memory.space != space and (memory.vectors or memory.run):
-        return memory, [likeness(None, vector) for vector in vectors]
-    found: list[Likeness | None] = []
-    for piece, vector in zip(pieces, vectors, strict=True):
+        return memory, [_NOT_KNOWN for _ in pieces]
+    found, left = list[Likeness | None](), iter(vectors)
+    for piece in pieces:
+        vector = next(left) if long_enough(piece) else None
         if not piece.joined:
             memory = learn(memory)
         if piece.announced:
             memory = replace(memory, run=())
-        if piece.announced or piece.end_ms - piece.start_ms < SHORTEST_MS or piece.start_ms < after_ms:
+        if piece.announced or vector is None or piece.start_ms < after_ms:
             found.append(None)
             continue
         found.append(likeness(memory.voices, vector))
@@ -53,10 +58,15 @@ def tell(
     return memory, found
 
 
+def long_enough(piece: Piece) -> bool:
+    """Whether a speaker is told from it."""
+    return piece.end_ms - piece.start_ms >= SHORTEST_MS
+
+
 def likeness(voices: Voices | None, vector: Floats) -> Likeness:
     """A piece beside the voices; of voices that are not there yet, nothing is certain."""
     if voices is None:
-        return Likeness(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return _NOT_KNOWN
     means = np.frombuffer(voices.means, "<f4").reshape(2, -1).astype(np.float64)
     spread = 1 + 1 / np.array(voices.pieces)
     distances = ((means - vector) ** 2).sum(axis=1) / spread / max(voices.spread, 1.0)

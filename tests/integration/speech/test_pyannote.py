@@ -44,15 +44,14 @@ def sounds(rate: int, ms: int, count: int) -> list[np.ndarray]:
     return [rng.normal(0, 300 * (1 + number), ms * rate // 1000).astype(np.int16) for number in range(count)]
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_a_pieces_vector_is_the_same_to_the_bit_whatever_else_is_in_the_batch(folder: Path, rate: int) -> None:
+def test_a_pieces_vector_is_the_same_to_the_bit_whatever_else_is_in_the_batch(folder: Path) -> None:
     voiceprints = open_voiceprints(str(folder / "embedding"))
-    pieces = [piece for ms in (384, 1000, PIECE_MS) for piece in sounds(rate, ms, 2)]
-    together = voiceprints.embed(rate, pieces)
+    pieces = [piece for ms in (384, 1000, PIECE_MS) for piece in sounds(8000, ms, 2)]
+    together = voiceprints.embed(8000, pieces)
     assert together.shape == (6, 2)
     assert np.isfinite(together).all()
-    alone = [voiceprints.embed(rate, [piece])[0].tobytes() for piece in pieces]
-    backwards = voiceprints.embed(rate, pieces[::-1])[::-1]
+    alone = [voiceprints.embed(8000, [piece])[0].tobytes() for piece in pieces]
+    backwards = voiceprints.embed(8000, pieces[::-1])[::-1]
     assert alone == [row.tobytes() for row in together] == [row.tobytes() for row in backwards]
 
 

@@ -21,14 +21,17 @@ def speakers(count: int = 6, pieces: int = 80, apart: float = 3, seed: int = 0) 
     return [(place + rng.normal(size=(pieces, VALUES)) @ mix + 30).astype(np.float32) for place in places]
 
 
-def test_a_speakers_own_pieces_lie_about_1_from_their_mean_in_every_dimension() -> None:
-    said = speakers()
-    space = estimated("a" * 64, [each[:60] for each in said])
-    own = [vectors - vectors.mean(axis=0) for vectors in (space.project(each[:60]) for each in said)]
-    assert np.sqrt((np.concatenate(own) ** 2).sum(axis=0) / (6 * 59)) == pytest.approx(np.ones(5), abs=0.01)
-    unseen = [space.project(each[60:]) for each in said]
-    spread = np.sqrt(np.mean([each.var(axis=0) for each in unseen], axis=0))
-    assert ((spread > 0.7) & (spread < 1.5)).all()
+@pytest.mark.parametrize("pieces", [80, 12])  # the second are fewer than there are values: the fit is too good
+def test_the_own_pieces_of_a_speaker_who_was_not_heard_lie_about_1_from_their_mean_in_every_dimension(
+    pieces: int,
+) -> None:
+    said = speakers(count=12)
+    space = estimated("a" * 64, [each[:pieces] for each in said[:6]])
+    unheard = [space.project(each) for each in said[6:]]
+    spread = np.sqrt(np.mean([each.var(axis=0) for each in unheard], axis=0))
+    assert ((spread > 0.6) & (spread < 1.6)).all()
+    heard = [space.project(each[:pieces]) for each in said[:6]]
+    assert np.mean([each.var(axis=0) for each in heard]) <= 1.01
 
 
 def test_there_are_fewer_dimensions_than_speakers_and_32_at_most() -> None:
