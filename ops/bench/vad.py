@@ -5,13 +5,13 @@ them, one thread, and the faster is the baseline.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from results import Measure, compared, progress
 from segment import RATE, heard_alone, silero, talk
 
-from streams.domain.overlap import FRAME_MS, OFFSET, ONSET
+from streams.domain.overlap import FRAME_MS, Frame, silent, step
 from streams.speech.activity import START, Samples, Stretch, VoiceActivity, context_samples, frame_samples
 
 CHANNELS = (16, 64, 256)
@@ -110,14 +110,12 @@ def _check(channels: Sequence[Samples], activity: VoiceActivity, loops: dict[str
 
 
 def _spoken(probabilities: Sequence[float]) -> list[bool]:
-    return list(_hysteresis(probabilities))
-
-
-def _hysteresis(probabilities: Sequence[float]) -> Iterator[bool]:
-    speaks = False
-    for probability in probabilities:
-        speaks = probability >= (OFFSET if speaks else ONSET)
-        yield speaks
+    """In which frames the channel's speaker speaks."""
+    floor, found = silent(1), list[bool]()
+    for number, probability in enumerate(probabilities):
+        floor, _ = step(floor, Frame(number * FRAME_MS, (number + 1) * FRAME_MS, (probability,), (0,)))
+        found.append(floor.speaking[0])
+    return found
 
 
 def _us(channels: Sequence[Samples], work: Callable[[], object]) -> float:

@@ -97,8 +97,8 @@ def _inputs(rate: int, stretches: Sequence[Stretch]) -> NDArray[np.int16]:
     counts = [len(stretch.frames) // size for stretch in stretches]
     inputs, start = np.empty((sum(counts), context + size), np.int16), 0
     for stretch, count in zip(stretches, counts, strict=True):
+        frames, rows = stretch.frames.reshape(count, size), inputs[start : start + count]
         if count:
-            frames, rows = stretch.frames.reshape(count, size), inputs[start : start + count]
             rows[:, context:] = frames
             rows[0, :context] = stretch.context
             rows[1:, :context] = frames[:-1, -context:]

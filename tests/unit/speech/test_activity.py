@@ -93,9 +93,10 @@ def test_a_stretch_without_a_whole_frame_keeps_its_state(activity: VoiceActivity
     assert activity.hear(8000, []) == []
 
 
-def test_a_broken_frame_is_refused(activity: VoiceActivity) -> None:
+@pytest.mark.parametrize("samples", [100, 300])
+def test_a_broken_frame_is_refused(activity: VoiceActivity, samples: int) -> None:
     with pytest.raises(ValueError, match="reshape"):
-        activity.hear(8000, [stretch(8000, np.zeros(300, np.int16))])
+        activity.hear(8000, [stretch(8000, np.zeros(samples, np.int16))])
 
 
 def test_16_khz_is_judged_as_the_package_of_the_model_judges_it(activity: VoiceActivity) -> None:
