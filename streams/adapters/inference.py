@@ -83,8 +83,8 @@ class _Reply:
 class InferenceClient:
     """An `Emotion` that never gives up: while the service is down, busy or failing it waits and asks again.
 
-    A request that the service refuses is halved until the window at fault is alone, and that one is `failed`, as is
-    one whose use case asks for another bundle: `wanted` has what each asks for.
+    Windows go to the bundle that their use case asks for: `wanted` has what each does. A request that is refused is
+    halved until the window at fault is alone, and that one is `failed`, as is one whose use case's bundle is missing.
     """
 
     def __init__(
@@ -102,7 +102,8 @@ class InferenceClient:
         self._waits_s = waits_s  # first and longest
         self._silent_s = silent_s
         self._opened: aiohttp.ClientSession | None = None
-        self._model: _Model | None = None
+        self._models: Sequence[_Model] = ()
+        self._lacking: list[str] = []  # use cases whose bundle is not served, as was told
         self._unanswered: set[object] = set()  # requests for which the service is waited for
         self.answered: Callable[[], None] = lambda: None  #: called at every answer: a long batch gets on
 
@@ -132,35 +133,41 @@ class InferenceClient:
     async def label(self, windows: Sequence[Window]) -> list[Label]:
         """One label a window, in order."""
         labels: dict[int, Label] = {}
-        for group in _requests(windows):
-            found = await self._judged([windows[at] for at in group])
-            labels.update(zip(group, found, strict=True))
+        for wish in dict.fromkeys(self._wish(window) for window in windows):
+            places = [at for at, window in enumerate(windows) if self._wish(window) == wish]
+            for group in _requests([windows[at] for at in places]):
+                found = await self._judged([windows[places[at]] for at in group], wish)
+                labels.update(zip((places[at] for at in group), found, strict=True))
         return [labels[at] for at in range(len(windows))]
 
-    async def _judged(self, windows: Sequence[Window]) -> list[Label]:
-        """The labels of windows that share a rate."""
+    def _wish(self, window: Window) -> Served | None:
+        """The bundle that the window's use case asks for."""
+        return self._wanted.get(window.use_case)
+
+    async def _judged(self, windows: Sequence[Window], wish: Served | None) -> list[Label]:
+        """The labels of windows that share a rate and a wish."""
         with self._metrics.timed("inference_seconds"):
-            model, reply = await self._patiently(windows)
+            model, reply = await self._patiently(windows, wish)
         if reply is not None:
             labels = [_label(window, model, reply, at) for at, window in enumerate(windows)]
             return [self._by_its_own_bundle(label, model) for label in labels]
         if len(windows) == 1:
             return [_unlabelled(windows[0], model, Outcome.FAILED, Unlabelled.REFUSED)]
         half = len(windows) // 2
-        return [*await self._judged(windows[:half]), *await self._judged(windows[half:])]
+        return [*await self._judged(windows[:half], wish), *await self._judged(windows[half:], wish)]
 
     def _by_its_own_bundle(self, label: Label, model: _Model) -> Label:
         if self._wanted.get(label.use_case, model.served) == model.served:
             return label
         return replace(label, outcome=Outcome.FAILED, heads={}, classes={}, reason=Unlabelled.OTHER_BUNDLE)
 
-    async def _patiently(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
+    async def _patiently(self, windows: Sequence[Window], wish: Served | None) -> tuple[_Model, _Reply | None]:
         """Ask until the service answers; None where it refuses the request."""
         wait, longest = self._waits_s
         with self._timely() as late:
             while True:
                 try:
-                    answer = await self._asked(windows)
+                    answer = await self._asked(windows, wish)
                 except (aiohttp.ClientError, TimeoutError, _ServiceError) as error:
                     late()
                     log.warning("waiting for the inference service", extra={"reason": str(error)})
@@ -190,9 +197,8 @@ class InferenceClient:
     def _show(self) -> None:
         self._metrics.set("waiting", int(self.waiting), dependency="inference")
 
-    async def _asked(self, windows: Sequence[Window]) -> tuple[_Model, _Reply | None]:
-        model = self._model or await self._fetch_model()
-        self._model = model
+    async def _asked(self, windows: Sequence[Window], wish: Served | None) -> tuple[_Model, _Reply | None]:
+        model = await self._chosen(wish)
         header, body = _request(windows)
         headers = {HEADER_LENGTH: str(len(header)), "Content-Type": "application/octet-stream"}
         url = f"{self._address}/v2/models/{model.name}/infer"
@@ -203,10 +209,10 @@ class InferenceClient:
         try:
             reply = _reply(body, response.headers.get(HEADER_LENGTH), len(windows), model)
         except _ServiceError:
-            self._model = None  # another bundle may be served by now, with other classes
+            self._models = ()  # another bundle may be served by now, with other classes
             raise
         if reply.bundle != model.parameters.bundle_sha256:
-            self._model = None
+            self._models = ()
             raise _ServiceError("another bundle is served than before")
         return model, reply
 
@@ -214,25 +220,36 @@ class InferenceClient:
         if response.status == 200:
             return await response.read()
         if response.status == 404:
-            self._model = None  # it may go by another name now
+            self._models = ()  # it may go by another name now
         raise _ServiceError(f"status {response.status}", _retry_after(response.headers.get("Retry-After", "")))
 
-    async def _fetch_model(self) -> _Model:
-        """What the one model of the service is called, and its classes."""
+    async def _chosen(self, wish: Served | None) -> _Model:
+        """The bundle of this wish, which may have been loaded a moment ago; any where there is none, or no wish."""
+        if not self._models or wish not in {None, *(model.served for model in self._models)}:
+            self._models = await self._fetch_models()
+        return next((model for model in self._models if model.served == wish), self._models[0])
+
+    async def _fetch_models(self) -> list[_Model]:
+        """What the models of the service are called, and their classes."""
         async with self._session.post(f"{self._address}/v2/repository/index") as response:
             found = _decoded(await self._read(response), list[dict[str, Any]])
-        if len(found) != 1:
-            raise _ServiceError(f"one model is expected, {len(found)} are served")
-        async with self._session.get(f"{self._address}/v2/models/{found[0].get('name')}") as response:
-            model = _decoded(await self._read(response), _Model)
-        self._complain(model)
-        return model
+        if not found:
+            raise _ServiceError("no model is served")
+        models = [await self._fetch_model(str(each.get("name"))) for each in found]
+        self._complain([model.served for model in models])
+        return models
 
-    def _complain(self, model: _Model) -> None:
-        lacking = sorted(name for name, wanted in self._wanted.items() if wanted != model.served)
-        if lacking:
-            said = {"served": model.name, "demo_only": model.parameters.demo_only, "use_cases": lacking}
+    async def _fetch_model(self, name: str) -> _Model:
+        async with self._session.get(f"{self._address}/v2/models/{name}") as response:
+            return _decoded(await self._read(response), _Model)
+
+    def _complain(self, served: Sequence[Served]) -> None:
+        lacking = sorted(name for name, wanted in self._wanted.items() if wanted not in served)
+        if lacking and lacking != self._lacking:
+            names = ", ".join(each.name for each in served)
+            said = {"served": names, "demo_only": any(each.demo for each in served), "use_cases": lacking}
             log.error("use cases ask for another bundle than is served: their windows fail", extra=said)
+        self._lacking = lacking
 
 
 def _retry_after(text: str) -> float:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +20,9 @@ from services.emotion.manifest import MANIFEST
 from services.inference.served import open_bundles
 from services.inference.server import InferenceServer
 from services.inference.settings import InferenceSettings
+from streams.adapters.inference import InferenceClient
+from streams.domain.records import Window
+from streams.domain.scoring import Served
 from streams.metrics import Metrics
 
 REPOSITORY = "/v2/repository/models"
@@ -100,3 +104,20 @@ async def test_a_bundle_is_replaced_beside_the_other_and_takes_no_name_that_is_t
         renamed(strict, "demo")
         assert (await told(session, "lenient/load"))[1].endswith("load what is there, or copy 'lenient'")
         assert await names(session) == ["demo", "lenient"]
+
+
+async def test_the_label_stage_asks_for_each_window_the_bundle_of_its_use_case(
+    strict: Path, window: Callable[..., Window]
+) -> None:
+    wishes = {name: Served(name, demo=True) for name in ("demo", "strict", "late")}
+    windows = [replace(window(3000 * at), use_case=name) for at, name in enumerate(["demo", "strict", "late", "demo"])]
+    async with (
+        served(strict) as (session, _),
+        InferenceClient(str(session._base_url), Metrics(CollectorRegistry()), wishes) as client,
+    ):
+        labels = await client.label(windows)
+        assert [label.window_id for label in labels] == [window.id for window in windows]
+        assert [label.reason for label in labels] == [None, "too_long", "other_bundle", None]
+        renamed(strict, "late", max_ms=20_000)
+        assert await told(session, "late/load") == (200, "")
+        assert [label.reason for label in await client.label(windows)] == [None, "other_bundle", None, None]
