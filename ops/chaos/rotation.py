@@ -43,6 +43,7 @@ async def _renew(site: Site, keys: Keys, worker: str) -> None:
     else:
         passwords = {user: keys.new_password(user)}
         await asyncio.to_thread(set_passwords, admin(keys, site.settings.kafka), passwords)
+        site.proxies[f"kafka-{side}"].reset_peer()  # it waits, refused, until it is started again
 
 
 async def _look_again(site: Site, keys: Keys) -> None:

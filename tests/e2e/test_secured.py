@@ -108,6 +108,7 @@ async def test_while_all_that_is_secret_changes_nothing_is_lost_and_nothing_come
     assert (found.findings.lost, found.findings.doubled) == (0, 0)
     assert found.findings.effects > 30
     assert {fault.what for fault in found.faults} >= {f"SIGTERM {worker}" for worker in secured.workers}
+    assert set(found.reasons) == {"exited with status 0"}  # by SIGTERM alone: who is refused waits
     for side, settings in zip(chaos.SIDES, old, strict=True):
         with pytest.raises(KafkaConnectionError):
             await KafkaSender(connection(settings)).start()
