@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -30,6 +30,7 @@ TICK_S = 1.0  #: a partition at its end is handed an empty batch this often, so 
 COMMIT_S = 0.5
 CONNECT_S = 1.0
 STOP_S = 5.0  #: for the last commit
+HANDLER_S = 10.0  #: for the last handler: one that waits for what is down may wait for ever, and has told so by then
 FULL_MS = 50  #: between two looks at whether a full queue has room
 BATCH_BYTES = 2 << 20  #: that are handled at once, about
 RECORD_BYTES = 400  #: what a fetched record takes beside its payload, about
@@ -138,9 +139,11 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         self.app.flow_control.resume()  # only table recovery does it otherwise
 
     async def on_stop(self) -> None:
-        """Let the running handler end, start no other, commit, leave the group."""
+        """Let the running handler end, unless it waits for what is down, start no other, commit, leave the group."""
         self.app.flow_control.clear()
-        async with self.busy:
+        async with AsyncExitStack() as alone:
+            with suppress(TimeoutError):  # it is left as if killed: its records come again
+                await asyncio.wait_for(alone.enter_async_context(self.busy), HANDLER_S)
             with suppress(TimeoutError):  # a coordinator that is gone is waited for without end otherwise
                 await asyncio.wait_for(self._commit(), STOP_S)
             self.partitions.clear()
@@ -251,6 +254,10 @@ class Feed(faust.Service, ConsumerRebalanceListener):  # type: ignore[misc]  # n
         try:
             caught_up = None if records else event.caught_up
             durable = await self.stage.handle(Batch(event.tp.topic, event.tp.partition, records, caught_up))
+        except asyncio.CancelledError as error:
+            if not self.should_stop:
+                fail_stop("handler", error)
+            raise
         except BaseException as error:  # noqa: BLE001 - whatever it was, nothing after it may be committed
             fail_stop("handler", error)
         self._queued -= nbytes

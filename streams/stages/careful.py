@@ -115,11 +115,14 @@ class Careful:
     async def _patiently(self, part: Batch) -> int | None:
         """Take the attempt back once it waits for something that is down; where it just hangs, it stays on record."""
         handling = asyncio.ensure_future(self._stage.handle(part))
-        while not (await asyncio.wait({handling}, timeout=PATIENCE_S))[0]:
-            if self._waiting():
-                await self._forget(part, [part.records[0].offset])
-                break
-        return await handling
+        try:
+            while not (await asyncio.wait({handling}, timeout=PATIENCE_S))[0]:
+                if self._waiting():
+                    await self._forget(part, [part.records[0].offset])
+                    break
+            return await handling
+        finally:
+            handling.cancel()  # where this was
 
     async def _forget(self, batch: Batch, offsets: Collection[int]) -> None:
         if offsets:

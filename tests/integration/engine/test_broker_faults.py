@@ -46,6 +46,20 @@ async def settle(made: Rig) -> None:
     assert made.workers[0].alive
 
 
+async def test_a_worker_whose_handler_waits_for_a_broker_that_is_gone_ends_by_sigterm(tmp_path: Path) -> None:
+    with own_broker(tmp_path / "kafka") as broker, rig(broker.bootstrap, tmp_path) as made:
+        await made.create()
+        await made.create(f"{made.topic}.out")
+        worker = made.start(out=f"{made.topic}.out", batch_s=2)
+        await made.produce(100)
+        await made.until(lambda: made.notes("begun"))
+        await asyncio.to_thread(broker.kill)
+        await asyncio.sleep(3)
+        assert not made.notes("ended")
+        assert await asyncio.to_thread(worker.terminate) == 0, worker.log()
+    assert not made.effects()
+
+
 async def test_a_broker_that_is_stopped_and_one_that_is_killed_are_waited_for(faulty: tuple[Broker, Rig]) -> None:
     broker, made = faulty
     for ending in (broker.stop, broker.kill):
