@@ -61,7 +61,7 @@ def test_the_readme_installs_tries_upgrades_and_uninstalls(calls: Namespace, tmp
         done = follow(f"helm upgrade {again}", calls, tmp_path)
         assert done.returncode == 0, done.stderr
         assert ended[3:] == ["migrate", "topics"]
-        (restart,) = commands("Upgrade")
+        restart = listing("New passwords and certificates")
         assert follow(restart, calls, tmp_path).stdout.count(" restarted\n") == 5
         uninstall, _ = commands("Uninstall")
         done = follow(uninstall, calls, tmp_path)
