@@ -15,15 +15,15 @@ Vectors = NDArray[np.float32]
 
 def alike(exact: Vectors, other: Vectors) -> float:
     """The share of labels that are the same, over all heads and every window that none was fitted on."""
-    shifts, wanted = _planted(exact)
+    shifts, wanted = planted(exact, SEED)
     heads = fit(CC_DEBT, (exact + shifts)[:LEARNT], {head: classes[:LEARNT] for head, classes in wanted.items()})
     said, again = (decisions(heads, (each + shifts)[LEARNT:]) for each in (exact, other))
     return float(np.mean([said[head].argmax(axis=1) == again[head].argmax(axis=1) for head in wanted]))
 
 
-def _planted(vectors: Vectors) -> tuple[Vectors, dict[str, NDArray[np.int64]]]:
+def planted(vectors: Vectors, seed: int) -> tuple[Vectors, dict[str, NDArray[np.int64]]]:
     """Shifts as large as the vectors' own spread, one a class of each dimension, and the classes."""
-    random, shifts = np.random.default_rng(SEED), np.zeros_like(vectors)
+    random, shifts = np.random.default_rng(seed), np.zeros_like(vectors)
     wanted: dict[str, NDArray[np.int64]] = {}
     for name, dimension in CC_DEBT.dimensions.items():
         said = random.integers(len(dimension.classes), size=len(vectors))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from unit.emotion.encoders.conftest import Network, voices
 
+from ops.bench.planted import planted
 from services.emotion.encoders.encoder import Encoder
 from services.emotion.heads import decisions
-from services.training.machines import Targets, fit
+from services.training.machines import fit
 from streams.domain.schemes import CC_DEBT
 
 HALF = torch.bfloat16
@@ -39,23 +39,11 @@ def error(found: Tensor, exact: Tensor, layer: int) -> Tensor:
     return (found - exact)[:, layer].norm(dim=1).median()
 
 
-def planted(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], Targets]:
-    """Shifts of the vectors' own size, one a class of each dimension, and the classes that they tell of."""
-    random, shifts = np.random.default_rng(1), np.zeros_like(vectors)
-    wanted: dict[str, NDArray[np.int64]] = {}
-    for name, dimension in CC_DEBT.dimensions.items():
-        said = random.integers(len(dimension.classes), size=len(vectors))
-        shifts += random.normal(size=(len(dimension.classes), vectors.shape[1]))[said] * vectors.std(axis=0)
-        binary = [[full in members for members in dimension.binary.values()].index(True) for full in dimension.classes]
-        wanted |= {f"{name}.full": said, f"{name}.binary": np.array(binary)[said]}
-    return shifts, wanted
-
-
 def test_six_heads_fitted_on_float32_say_the_same_of_999_in_1000(network: Network) -> None:
     windows, learnt = voices([4_000 + 40 * (at % 50) for at in range(1_100)]), slice(300)
     exact = Encoder(network("wav2vec2")).means(windows, [2])[:, 0].numpy()
     half = Encoder(network("wav2vec2").to(HALF)).means(windows, [2])[:, 0].numpy()
-    shifts, wanted = planted(exact)
+    shifts, wanted = planted(exact, 1)
     heads = fit(CC_DEBT, (exact + shifts)[learnt], {head: classes[learnt] for head, classes in wanted.items()})
     said, again = decisions(heads, (exact + shifts)[300:]), decisions(heads, (half + shifts)[300:])
     same = [said[head].argmax(axis=1) == again[head].argmax(axis=1) for head in wanted]
