@@ -60,8 +60,10 @@ def step(
 
 
 def paused(cutter: Cutter, at_ms: int) -> bool:
-    """Whether the next piece cannot be joined to the last one any more."""
-    return cutter.start_ms is None and cutter.spoken_ms is not None and at_ms - cutter.spoken_ms >= PAUSE_MS
+    """Whether the next piece cannot be joined to the last one any more; it may have begun."""
+    if cutter.start_ms is not None:
+        return not cutter.joined
+    return cutter.spoken_ms is not None and at_ms - cutter.spoken_ms >= PAUSE_MS
 
 
 def divide(piece: Piece, speaking: Sequence[int]) -> tuple[list[Piece], list[int]]:

@@ -102,6 +102,12 @@ def test_of_the_agents_words_at_a_break_none_is_taken_for_the_rest_of_the_custom
     assert windows(said + "A" * frames_of_agent) == [(140 * FRAME_MS, 220 * FRAME_MS)]
 
 
+def test_a_word_after_a_pause_that_came_with_the_pause_keeps_nothing_before_it_undecided() -> None:
+    timeline = "A" * 182 + "-" * 10
+    assert fold(timeline + "A") == fold(timeline + "A", [len(timeline)])
+    assert times(timeline + "A")[Fate.AGENT] == 182 * FRAME_MS
+
+
 def test_a_third_voice_is_nobodys() -> None:
     assert windows("A" * 120 + "-" * 20 + "?" * 200 + "-" * 20) == []
 
