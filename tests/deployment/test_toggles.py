@@ -97,6 +97,22 @@ def test_a_digest_counts_before_a_tag(render: Render) -> None:
     assert pod(render(), "segment").container["image"] == "undertone-streams:0.1.0"
 
 
+def test_further_bundles_are_served_from_where_the_first_comes(render: Render) -> None:
+    claimed = pod(render("claim-values.yaml"), "inference")
+    assert claimed.env["UNDERTONE_INFERENCE_MORE_BUNDLES"] == "/bundle-2:/bundle-3"
+    for path, folder in {"/bundle-2": "theirs", "/bundle-3": "older"}.items():
+        mount = {"name": "bundle", "mountPath": path, "readOnly": True, "subPath": folder}
+        assert mount in claimed.container["volumeMounts"]
+    copied = render("gpu-values.yaml", "--set", "inference.bundle.image.more={/valence,/arousal}")
+    assert pod(copied, "inference").env["UNDERTONE_INFERENCE_MORE_BUNDLES"] == "/valence:/arousal"
+    assert "UNDERTONE_INFERENCE_MORE_BUNDLES" not in pod(render(), "inference").env
+
+
+def test_a_processor_computes_in_bfloat16_where_the_values_say(render: Render) -> None:
+    assert pod(render("claim-values.yaml"), "inference").env["UNDERTONE_INFERENCE_HALF"] == "true"
+    assert "UNDERTONE_INFERENCE_HALF" not in pod(render(), "inference").env
+
+
 def test_a_bundle_comes_from_where_the_values_say_and_cannot_be_written(render: Render) -> None:
     demo, claimed = pod(render(), "inference"), pod(render("claim-values.yaml"), "inference")
     assert demo.env["UNDERTONE_INFERENCE_ALLOW_DEMO_BUNDLE"] == "true"
