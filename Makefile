@@ -42,7 +42,7 @@ test-cluster: export UNDERTONE_REQUIRE_ALL := 1
 test-cluster: $(VENV)/test.stamp $(VENV)/helm.stamp .cluster/kube-apiserver .cluster/definitions  ## install the chart on a real API server; the first time builds it, 10 minutes of CPU
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
-bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed vad segment live labels latency restart memory withdrawal diarization encoder soak servers
+bench: $(VENV)/test.stamp  ## measure against baselines; ONLY=feed takes one of feed vad segment labels heads encoder live latency restart memory withdrawal training diarization soak servers
 	@$(BIN)/python ops/bench $(ONLY)
 
 bench-gpu:  ## measure the encoders on a GPU; needs torch, transformers and numpy, installs nothing
