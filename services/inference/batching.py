@@ -74,6 +74,9 @@ class Batching(Generic[Asked]):
         self._start()
         try:
             return await waiting.judged
+        except asyncio.CancelledError:
+            self._drop()  # now: a queue of those who have gone is bounded by nothing
+            raise
         finally:
             del waiting, windows  # an error holds this frame, and what holds the error must not be held by it
 

@@ -141,6 +141,28 @@ async def test_what_a_request_held_is_free_once_its_client_is_told_that_it_is_no
     assert samples() is None
 
 
+@pytest.mark.usefixtures("uncollected")
+async def test_what_a_request_held_is_free_once_its_client_has_gone_whatever_is_judged_meanwhile(
+    judge: Judge, threads: ThreadPoolExecutor
+) -> None:
+    batching = Batching(threads, 1, work, seconds=10, wait_s=60)
+    first = asyncio.create_task(batching.judged(judge, windows(1)))
+    await asyncio.to_thread(judge.began.wait, 10)
+    asked = windows(2)
+    samples = weakref.ref(asked[0].samples)
+
+    gone = asyncio.create_task(batching.judged(judge, asked))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    del asked, gone
+    held = samples()
+    judge.free.set()
+
+    assert said(await first) == [1]
+    assert held is None
+
+
 async def test_a_request_whose_client_has_gone_is_not_judged(judge: Judge, threads: ThreadPoolExecutor) -> None:
     batching = Batching(threads, 1, work, seconds=10, wait_s=60)
 
