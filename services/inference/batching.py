@@ -72,12 +72,14 @@ class Batching(Generic[Asked]):
         waiting = _Waiting(judge, windows, loop.time() + self._wait_s, loop.create_future())
         self._queue.append(waiting)
         self._start()
+        late = loop.call_at(waiting.deadline, self._drop)  # the batches before it may last longer
         try:
             return await waiting.judged
         except asyncio.CancelledError:
             self._drop()  # now: a queue of those who have gone is bounded by nothing
             raise
         finally:
+            late.cancel()
             del waiting, windows  # an error holds this frame, and what holds the error must not be held by it
 
     def _start(self) -> None:
@@ -108,7 +110,7 @@ class Batching(Generic[Asked]):
         """Those that nobody waits for any more, or have waited for too long."""
         now = asyncio.get_running_loop().time()
         for waiting in self._queue:
-            if waiting.deadline < now and not waiting.judged.done():
+            if waiting.deadline <= now and not waiting.judged.done():
                 waiting.judged.set_exception(LateError())
         self._queue = deque(waiting for waiting in self._queue if not waiting.judged.done())
 

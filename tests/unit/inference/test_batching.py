@@ -113,6 +113,23 @@ async def test_a_request_that_waited_for_too_long_is_told_so_and_not_judged(
     assert judge.batches == []
 
 
+async def test_a_request_is_told_so_in_time_also_where_the_batch_before_it_lasts_longer(
+    judge: Judge, threads: ThreadPoolExecutor
+) -> None:
+    batching = Batching(threads, 1, work, seconds=10, wait_s=0.05)
+
+    first = asyncio.create_task(batching.judged(judge, windows(1)))
+    await asyncio.to_thread(judge.began.wait, 10)
+    try:
+        with pytest.raises(LateError):
+            await asyncio.wait_for(batching.judged(judge, windows(2)), 5)
+    finally:
+        judge.free.set()
+
+    assert said(await first) == [1]
+    assert judge.batches == [[1]]
+
+
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """Nobody looks for garbage."""
