@@ -158,7 +158,8 @@ class Encoder(nn.Module):
 
         if self.graphs is None or size is None:
             return run(stream, packed)
-        return self.graphs.replay((size, tuple(layers)), stream, packed, run)
+        deepest = [self.project, *self.layers][max(layers)]
+        return self.graphs.replay((size, tuple(layers)), deepest, stream, packed, run)
 
     def _frames(self, windows: Sequence[Tensor], read: Read, audio: Audio) -> Sequence[Tensor]:
         """What is read of the frames of one pack, (..., frames, values), window by window."""

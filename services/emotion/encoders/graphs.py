@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from threading import Lock
 from typing import Any
+from weakref import ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from services.emotion.encoders.packing import Geometry, Pack, Room, pack
 
@@ -22,6 +23,8 @@ WARM = 3  #: runs before the recording, in which libraries choose kernels and ta
 
 #: The means that an encoder reads of a stream: samples and pack in, (windows, layers, values) out.
 Run = Callable[[Tensor, Pack], Tensor]
+
+Key = tuple[Room, tuple[int, ...]]  #: of a run: where its windows have room, and the layers that are read
 
 
 def room(geometry: Geometry, lengths: Sequence[int]) -> Room | None:
@@ -58,16 +61,24 @@ class Graphs:
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
         self._memory = torch.cuda.graph_pool_handle()
-        self._graphs: dict[tuple[Room, tuple[int, ...]], Graph] = {}
+        self._graphs: dict[Key, tuple[ref[nn.Module], Graph]] = {}
         self._lock = Lock()
 
-    def replay(self, key: tuple[Room, tuple[int, ...]], stream: Tensor, packed: Pack, run: Run) -> Tensor:
-        """What `run` gives for the stream and its pack, which is in the key's room: (windows, layers, values)."""
+    def replay(self, key: Key, deepest: nn.Module, stream: Tensor, packed: Pack, run: Run) -> Tensor:
+        """What `run` gives for the stream and its pack, which is in the key's room: (windows, layers, values).
+
+        `deepest` is the last of the layers that are run. A graph knows where their weights lay and does not keep them,
+        so where another is in its place by now the run is recorded again.
+        """
         with self._lock:
-            if key not in self._graphs:
-                one = pack(self._geometry, [(key[0].slots - 1) * self._geometry.stride], stream.device, key[0])
-                self._graphs[key] = Graph(torch.zeros_like(stream), one, run, self._memory)
-            return self._graphs[key].replay(stream, packed)
+            known = self._graphs.get(key)
+            if known is None or known[0]() is not deepest:
+                known = self._graphs[key] = ref(deepest), self._recorded(key[0], stream, run)
+            return known[1].replay(stream, packed)
+
+    def _recorded(self, size: Room, stream: Tensor, run: Run) -> "Graph":
+        one = pack(self._geometry, [(size.slots - 1) * self._geometry.stride], stream.device, size)
+        return Graph(torch.zeros_like(stream), one, run, self._memory)
 
 
 class Graph:
