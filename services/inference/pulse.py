@@ -1,4 +1,4 @@
-"""Whether the service is alive: its event loop runs, and where its threads are at work, they get on."""
+"""Whether the service is alive: its event loop runs, its threads get on where they are at work, its GPU is not lost."""
 
 import asyncio
 import time
@@ -17,6 +17,7 @@ class Pulse:
         self._file, self._clock = file, clock
         self._at_work = 0
         self._moved_at = clock()
+        self._ended = False
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -32,8 +33,12 @@ class Pulse:
 
     @property
     def live(self) -> bool:
-        """Whether the threads have nothing to do or finished something lately."""
-        return not self._at_work or self._clock() - self._moved_at < STUCK_S
+        """Whether the threads have nothing to do or finished something lately, and no end has come."""
+        return not self._ended and (not self._at_work or self._clock() - self._moved_at < STUCK_S)
+
+    def end(self) -> None:
+        """Be alive no more: only another process can do the work."""
+        self._ended = True
 
     def look(self) -> None:
         """Touch the file where all is well."""

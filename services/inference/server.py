@@ -17,7 +17,7 @@ from services.emotion.bundle import Bundle
 from services.emotion.manifest import BundleError
 from services.emotion.model import Judgements
 from services.inference.batching import Batching, LateError
-from services.inference.gpu import gpu_memory
+from services.inference.gpu import gpu_memory, is_lost
 from services.inference.model import VERSION, Sent, heard_together, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH, Reply, RequestError
 from services.inference.pulse import Pulse
@@ -173,8 +173,13 @@ class InferenceServer:
         return await _in(self._codec, reply, bundle, judged, request)
 
     def _judged(self, parts: Sequence[tuple[Bundle, Sequence[Sent]]]) -> list[Judgements]:
-        with self._metrics.timed("model_seconds"):
-            judged = heard_together(parts)
+        try:
+            with self._metrics.timed("model_seconds"):
+                judged = heard_together(parts)
+        except Exception as error:
+            if is_lost(error):
+                self._pulse.end()
+            raise
         self._metrics.observe("inference_batch_windows", sum(len(windows) for _, windows in parts))
         return judged
 

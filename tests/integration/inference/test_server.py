@@ -6,10 +6,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
+import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from services.emotion import model
 from services.emotion.bundle import DEMO, Bundle
 from services.inference.pulse import STUCK_S
 from services.inference.server import InferenceServer
@@ -95,6 +98,25 @@ async def test_threads_that_are_stuck_are_neither_live_nor_ready_until_they_get_
             clock.now += STUCK_S
             assert await seen() == ([503] * 3, [False] * 3, [0, 0])
         assert await seen() == ([200] * 3, [True] * 3, [1, 1])
+
+
+class AcceleratorError(RuntimeError):
+    """By torch's name."""
+
+
+async def test_a_service_whose_gpu_is_lost_is_not_live_so_that_it_is_started_again(
+    serving: Serving, demo: Bundle, hum: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise AcceleratorError
+
+    values = {"samples": ("INT16", hum.tolist()), "lengths": ("INT32", [len(hum)]), "rate": ("INT32", [8000])}
+    asked = [{"name": at, "datatype": kind, "shape": [len(data)], "data": data} for at, (kind, data) in values.items()]
+    async with serving(demo) as server, aiohttp.ClientSession() as session:
+        monkeypatch.setattr(model, "scored", lost)
+        assert (await session.post(server.make_url(INFER), json={"inputs": asked})).status == 500
+        for path in ("live", "ready"):
+            assert (await session.get(server.make_url(f"/v2/health/{path}"))).status == 503
 
 
 async def test_nobody_is_told_ready_before_the_bundle_is_warm(demo: Bundle) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from services.inference.gpu import gpu_memory
+from services.inference.gpu import gpu_memory, is_lost
 
 
 class Cuda:
@@ -21,3 +21,10 @@ def test_what_a_gpu_has_is_free_or_used(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_a_gpu_there_is_nothing_to_show() -> None:
     assert gpu_memory("cpu") == {}
+
+
+def test_a_gpu_that_fails_at_its_work_is_lost_and_one_without_memory_is_not() -> None:
+    torch = pytest.importorskip("torch")
+    assert is_lost(torch.AcceleratorError("an illegal memory access was encountered"))
+    assert not is_lost(torch.OutOfMemoryError())
+    assert not is_lost(ValueError())

@@ -56,5 +56,13 @@ def test_a_thread_that_never_finishes_lets_the_file_grow_old(clock: Clock, file:
     assert touched(pulse, file)
 
 
+def test_after_its_end_nothing_makes_it_alive_again(clock: Clock, file: Path) -> None:
+    pulse = Pulse(file, clock)
+    pulse.end()
+    with pulse.working():
+        assert not pulse.live
+    assert not touched(pulse, file)
+
+
 def test_a_service_that_nobody_judges_by_a_file_looks_all_the_same(clock: Clock) -> None:
     Pulse(None, clock).look()
