@@ -71,7 +71,8 @@ def read_request(body: bytes, header_length: int | None, datatypes: Mapping[str,
     """Decode a request whose inputs must be those of `datatypes` (name -> INT16 or INT32). RequestError otherwise."""
     if header_length is not None and not 0 <= header_length <= len(body):
         raise RequestError(f"{HEADER_LENGTH} must lie between 0 and the body's length")
-    header, binary = body[:header_length], body[len(body) if header_length is None else header_length :]
+    whole = memoryview(body)  # tensors are parts of the body: a copy would be held beside it while they wait
+    header, binary = whole[:header_length], whole[len(body) if header_length is None else header_length :]
     try:
         request = msgspec.json.decode(header, type=_Request)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -86,10 +87,9 @@ def _first(said: bool | None, default: bool) -> bool:
     return default if said is None else said
 
 
-def _tensors(inputs: Sequence[_Input], binary: bytes, datatypes: Mapping[str, str]) -> dict[str, Ints]:
+def _tensors(inputs: Sequence[_Input], rest: memoryview, datatypes: Mapping[str, str]) -> dict[str, Ints]:
     """The inputs in order, each taking its part of the bytes behind the header."""
     tensors: dict[str, Ints] = {}
-    rest = memoryview(binary)
     for tensor in inputs:
         _check(tensor, tensors, datatypes)
         size = tensor.parameters.binary_data_size

@@ -48,6 +48,12 @@ def test_json_and_binary_tensors_are_read_alike(values: Values, binary: set[str]
     assert {name: tensor.tolist() for name, tensor in request.tensors.items()} == values
 
 
+def test_a_binary_tensor_takes_no_memory_beside_its_request() -> None:
+    body, header_length = encoded(GOOD, binary={"samples"})
+    samples = read_request(body, header_length, INPUTS).tensors["samples"]
+    assert np.shares_memory(samples, np.frombuffer(body, np.uint8))
+
+
 @given(body=st.binary(max_size=200), header_length=st.none() | st.integers(-1, 300))
 def test_bytes_that_are_no_request_are_refused(body: bytes, header_length: int | None) -> None:
     with pytest.raises(RequestError):
