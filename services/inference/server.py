@@ -50,6 +50,7 @@ class InferenceServer:
         self._pulse = Pulse(settings.liveness, clock)
         self._held = 0  # bytes of the requests that are read, wait or are judged
         self._threads = ThreadPoolExecutor(settings.threads, "judge")
+        self._loading = asyncio.Lock()  # one at a time: one begun before may end after and put back what was there
         self._codec = ThreadPoolExecutor(1, "codec")  # a request is read while a batch is judged
         self._batching = Batching[Bundle](
             self._threads, settings.threads, self._judged, seconds=settings.batch_s, wait_s=settings.wait_s
@@ -118,8 +119,9 @@ class InferenceServer:
         """
         wanted = request.match_info["name"]
         try:
-            folder, bundle = await asyncio.to_thread(_ready, self._settings, wanted)
-            self._served[folder] = named_apart(folder, bundle, self._served)
+            async with self._loading:
+                folder, bundle = await asyncio.to_thread(_ready, self._settings, wanted)
+                self._served[folder] = named_apart(folder, bundle, self._served)
         except BundleError as error:
             log.error("a bundle was not taken; the one before it serves on", extra={"reason": str(error)})  # noqa: TRY400
             raise web.HTTPBadRequest(text=str(error)) from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 from numpy.typing import NDArray
 
-from services.emotion.bundle import DEMO, load_bundle
+from services.emotion.bundle import DEMO, Bundle, load_bundle
 from services.emotion.manifest import MANIFEST, WEIGHTS
+from services.inference import server as server_module
 
 Serving = Callable[..., AbstractAsyncContextManager[TestServer]]
 LOAD, INFER, ABOUT = "/v2/repository/models/demo/load", "/v2/models/demo/infer", "/v2/models/demo"
@@ -61,6 +63,30 @@ async def test_no_request_is_dropped_while_a_bundle_is_replaced(
 
     assert after == load_bundle(folder).sha256 != before
     assert set(found) == {(200, before), (200, after)}
+
+
+async def test_of_two_loads_at_once_the_one_that_came_last_is_served(
+    serving: Serving, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ended, warm_up = threading.Event(), threading.Event(), server_module.warm_up
+
+    def slowly(bundle: Bundle) -> None:
+        if not began.is_set():
+            began.set()
+            ended.wait(2)
+        warm_up(bundle)
+
+    async with serving(load_bundle(folder), bundle=folder) as server, aiohttp.ClientSession() as session:
+        monkeypatch.setattr(server_module, "warm_up", slowly)
+        first = asyncio.create_task(session.post(server.make_url(LOAD)))
+        await asyncio.to_thread(began.wait)
+        (folder / MANIFEST).write_text((folder / MANIFEST).read_text() + " ")
+        last = asyncio.create_task(session.post(server.make_url(LOAD)))
+        await asyncio.wait([last], timeout=0.5)
+        ended.set()
+        assert [response.status for response in await asyncio.gather(first, last)] == [200, 200]
+        async with session.get(server.make_url(ABOUT)) as response:
+            assert (await response.json())["parameters"]["bundle_sha256"] == load_bundle(folder).sha256
 
 
 async def test_a_bundle_that_cannot_be_used_is_refused_and_the_one_before_it_serves_on(
