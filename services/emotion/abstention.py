@@ -1,5 +1,6 @@
 """When a bundle says nothing of a window: it is no speech that can be judged, or lies far from all that was learnt."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from services.emotion.features.functionals import FRAME, FRAME_RATE, RATE, contours
+from services.emotion.features.functionals import FRAME, FRAME_RATE, RATE, is_voiced
 from streams.domain.unlabelled import Unlabelled
 
 Array = NDArray[np.float32]
@@ -85,7 +86,7 @@ def _narrow(window: Array, rate: int) -> bool:
 
 def _voiced(window: Array, rate: int) -> bool:
     narrow = window if rate == RATE else soxr.resample(window, rate, RATE)
-    return int(contours(narrow).voiced.sum()) >= VOICED_S * FRAME_RATE
+    return is_voiced(narrow, math.ceil(VOICED_S * FRAME_RATE))
 
 
 def placed(vectors: NDArray[np.floating], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Array:

@@ -34,6 +34,7 @@ MODULATION_HZ = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 MODULATION_FFT = 2048  #: frames; a window of 20 s has 1,996
 
 FRAME_RATE = RATE / HOP
+AT_A_TIME = 64  #: frames looked at together where only some are looked for
 TINY = float(np.finfo(np.float32).tiny)
 
 Array = NDArray[np.float32]
@@ -52,18 +53,27 @@ class Contours:
 
 def contours(samples: Array) -> Contours:
     """Contours of one window of at least `FRAME` samples, not constant."""
-    frames = sliding_window_view(samples - samples.mean(dtype=np.float64).astype(np.float32), FRAME)[::HOP]
-    spectrum = np.fft.rfft(frames * _taper(), FFT)  # (frames, 257)
-    power: Array = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
-    total = power.sum(axis=1)
-    loud = max(float(np.percentile(total, 95)), 1e-4 * float(total.max()), TINY)
-    energy = np.maximum(db(total / loud), -DEPTH_DB)  # (frames,)
+    power = _power(_frames(samples))  # (frames, 257)
+    loud, energy = _energy(power.sum(axis=1))
     mel = db(power @ _mel_filters() / loud)  # (frames, BANDS)
     mel = np.maximum(mel, percentiles(mel, (0.95,)) - np.float32(DEPTH_DB))
     strength, pitch = _pitch(power)
     active = energy > -DEPTH_DB
     columns = (mel, mel @ _cosines(), _shape(power, mel), db_ratio(strength)[:, None], energy[:, None])
     return Contours(np.hstack(columns), active, active & (strength > VOICED), pitch)
+
+
+def is_voiced(samples: Array, least: int) -> bool:
+    """Whether `contours` would find at least this many voiced frames. It stops looking where they are found."""
+    frames = _frames(samples)
+    active = np.flatnonzero(_energy(_total(frames))[1] > -DEPTH_DB)
+    found = 0
+    for start in range(0, len(active), AT_A_TIME):
+        strength, _ = _pitch(_power(frames[active[start : start + AT_A_TIME]]))
+        found += int((strength > VOICED).sum())
+        if found >= least:
+            return True
+    return found >= least
 
 
 def contour_names() -> list[str]:
@@ -184,6 +194,34 @@ def _peaks(energy: Array) -> Array:
     smooth = np.convolve(energy, np.full(7, 1 / 7, np.float32), "same")
     inner = smooth[1:-1]
     return inner[(inner > smooth[:-2]) & (inner >= smooth[2:]) & (inner > -20)]
+
+
+def _frames(samples: Array) -> Array:
+    """(frames, FRAME), without the window's mean, not tapered."""
+    centred = samples - samples.mean(dtype=np.float64).astype(np.float32)
+    return sliding_window_view(centred, FRAME)[::HOP]
+
+
+def _power(frames: Array) -> Array:
+    """(frames, 257), of each bin."""
+    spectrum = np.fft.rfft(frames * _taper(), FFT)
+    power: Array = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+    return power
+
+
+def _total(frames: Array) -> Array:
+    """(frames,): the sum of `_power` without the spectrum: by Parseval, and two bins have no mirror image."""
+    tapered = frames * _taper()
+    signs = np.resize(np.array([1, -1], np.float32), FRAME)
+    once = tapered.sum(axis=1) ** 2 + (tapered @ signs) ** 2
+    total: Array = (FFT * np.vecdot(tapered, tapered) + once) / 2
+    return total
+
+
+def _energy(total: Array) -> tuple[float, Array]:
+    """The power of the loud frames, and of each (frames,) in dB against it, from -`DEPTH_DB` on."""
+    loud = max(float(np.percentile(total, 95)), 1e-4 * float(total.max()), TINY)
+    return loud, np.maximum(db(total / loud), -DEPTH_DB)
 
 
 def _pitch(power: Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from services.emotion.features import functionals as features
-from services.emotion.features.functionals import contours, functionals, names
+from services.emotion.features.functionals import contours, functionals, is_voiced, names
 
 Voice = Callable[..., NDArray[np.float32]]
 
@@ -43,6 +43,18 @@ def test_the_pitch_of_a_voice_is_found(voice: Voice, hertz: float) -> None:
 def test_hiss_is_not_voiced() -> None:
     hiss = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
     assert vector(hiss)["rhythm.voiced"] < 0.02
+
+
+@pytest.mark.parametrize("voiced_s", [0.0, 0.1, 0.3, 2.0])
+@pytest.mark.parametrize("hiss", [0.0, 0.003, 0.1])
+def test_as_many_frames_are_voiced_whether_all_contours_are_taken_or_only_they_are_looked_for(
+    voice: Voice, voiced_s: float, hiss: float
+) -> None:
+    rng, samples = np.random.default_rng(7), voice(seconds=3)
+    samples[int(voiced_s * 8000) :] = 0
+    samples += rng.normal(0, hiss + 1e-6, len(samples)).astype(np.float32)
+    found = int(contours(samples).voiced.sum())
+    assert [is_voiced(samples, least) for least in (found, found + 1)] == [True, False]
 
 
 @pytest.mark.parametrize(("tempo", "band"), [(1.5, "1_2hz"), (3, "2_4hz"), (6, "4_8hz"), (12, "8_16hz")])
