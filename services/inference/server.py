@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, ProcessCollector, generate_latest
 
 from services.emotion.bundle import Bundle
 from services.emotion.manifest import BundleError
@@ -45,6 +45,7 @@ class InferenceServer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
+        ProcessCollector(registry=metrics.registry)
         self._served = dict(bundles)
         self._settings = settings
         self._pulse = Pulse(settings.liveness, clock)

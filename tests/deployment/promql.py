@@ -10,7 +10,7 @@ from streams.metrics import CATALOGUE, PARTITION, Kind, Metric
 _SELECTED = re.compile(r"\b([a-z_]+_[a-z_]+)\b(?:\{([^}]*)\})?(?=[\[)}\s,]|$)")
 _MATCHER = re.compile(r'(\w+)=~?"([^"]*)"')
 _GROUPED = re.compile(r"\bby \(([^)]*)\)")
-OTHERS = {"process_start_time_seconds"}  #: of prometheus-client's ProcessCollector, which probes.py registers
+OTHERS = {"process_start_time_seconds"}  #: of prometheus-client's ProcessCollector, which each process registers
 COMPONENTS = {*app.NAMES, "inference"}
 SCRAPED = {"component", "namespace"}  #: labels that are added when a process is scraped
 

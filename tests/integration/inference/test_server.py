@@ -191,3 +191,4 @@ async def test_metrics_count_requests_and_windows(serving: Serving, demo: Bundle
     assert 'undertone_inference_requests_total{status="4xx"} 1.0' in text
     assert "undertone_ready 1.0" in text
     assert "undertone_queued_bytes 0.0" in text
+    assert "\nprocess_start_time_seconds " in text  # by which a crash loop is seen
