@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from deployment.conftest import CI, Pod, Render, pod, pods
+from deployment.conftest import CI, Pod, Render, of_kind, pod, pods
 
 from services.standalone.restarts import STALE_S, STARTING_S
+from streams.kafka.feed import HANDLER_S, STOP_S
 from streams.store.epochs import _check_mode
 
 pytestmark = pytest.mark.needs("helm")
@@ -117,6 +118,38 @@ def test_a_stage_has_settled_before_the_next_pod_is_replaced(render: Render) -> 
         found = pod(render(), stage)
         assert found.made_by["spec"]["minReadySeconds"] == 30
         assert found.made_by["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_a_drain_takes_one_pod_of_a_component_at_a_time(render: Render) -> None:
+    taken = {}
+    for name, budget in of_kind(render(), "PodDisruptionBudget").items():
+        spec = budget["spec"]
+        assert spec.keys() == {"maxUnavailable", "unhealthyPodEvictionPolicy", "selector"}
+        assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+        wanted = spec["selector"]["matchLabels"].items()
+        taken[name] = [each.component for each in pods(render()) if wanted <= each.metadata["labels"].items()]
+    assert taken == {f"site-undertone-{component}": [component] for component in (*STAGES, "inference")}
+
+
+def test_the_pods_of_a_component_are_spread_over_nodes_and_zones(render: Render) -> None:
+    for component in (*STAGES, "inference"):
+        over = {each["topologyKey"]: each for each in pod(render(), component).spec["topologySpreadConstraints"]}
+        assert over.keys() == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        for each in over.values():
+            assert (each["maxSkew"], each["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+            wanted = each["labelSelector"]["matchLabels"].items()
+            found = [each.component for each in pods(render()) if wanted <= each.metadata["labels"].items()]
+            assert found == [component]
+        assert "topologySpreadConstraints" not in pod(render("plain-values.yaml"), component).spec
+
+
+def test_a_pod_has_the_time_that_it_takes_to_stop(every: list[Pod]) -> None:
+    for each in every:
+        if each.made_by["kind"] == "Deployment":
+            assert each.spec["terminationGracePeriodSeconds"] > 5 + HANDLER_S + STOP_S  # 5 s before SIGTERM
+    (inference,) = [each for each in every if each.component == "inference"]
+    stop = inference.container["lifecycle"]["preStop"]["exec"]["command"]
+    assert stop == ["sleep", "5"]
 
 
 @pytest.mark.parametrize(("age_s", "status"), [(0, 0), (STALE_S - 3, 0), (STALE_S + 3, 1), (None, 1)])
