@@ -21,7 +21,7 @@ from streams.metrics import Metrics
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_WINDOWS = 64  #: a request
-MAX_BYTES = 8 * 1024 * 1024  #: a request, unless a single window is larger
+MAX_BYTES = 4 * 1024 * 1024  #: a request, unless one window is larger; a minute's work for a large encoder on a CPU
 REFUSALS = {400, 413, 422}  #: about this request; every other failure is about the service and is waited for
 TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5)
 SILENT_S = 5.0  #: without an answer to a request: the service is waited for, though it may yet answer
