@@ -233,6 +233,17 @@ def test_the_runbook_names_only_values_that_there_are() -> None:
 
 
 @pytest.mark.needs("helm")
+@pytest.mark.parametrize("name", ["site-undertone", "undertone"])
+def test_the_runbook_names_objects_as_the_chart_does(name: str, render: Render) -> None:
+    documents = render("watched-values.yaml", "--set", f"fullnameOverride={name}")
+    named = re.findall(r"\b(deploy/|scaledobject )([\w-]+)", RUNBOOK.read_text())
+    assert len(named) > 5
+    for kind, each in named:
+        there = of_kind(documents, {"deploy/": "Deployment", "scaledobject ": "ScaledObject"}[kind])
+        assert each.replace("FULL", name).replace("COMPONENT", "label") in there
+
+
+@pytest.mark.needs("helm")
 def test_keda_asks_for_a_metric_that_the_stage_has(render: Render) -> None:
     for scaled in of_kind(render("watched-values.yaml"), "ScaledObject").values():
         (trigger,) = scaled["spec"]["triggers"]
