@@ -27,7 +27,11 @@ STAGES = ("-segment", "-label", "-escalate")
     ("values", "comes", "goes"),
     [
         ("keda.enabled=true", {("ScaledObject", stage) for stage in STAGES}, set()),
-        ("serviceMonitor.enabled=true", {("ServiceMonitor", "")}, set()),
+        (
+            "serviceMonitor.enabled=true,networkPolicy.prometheus.from[0].podSelector.matchLabels.app=prometheus",
+            {("ServiceMonitor", "")},
+            set(),
+        ),
         ("prometheusRule.enabled=true", {("PrometheusRule", "")}, set()),
         ("serviceAccount.create=false", set(), {("ServiceAccount", "")}),
         ("migrations.enabled=false", set(), {("Job", "-migrate"), ("NetworkPolicy", "-migrate")}),

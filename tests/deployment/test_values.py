@@ -107,6 +107,12 @@ def test_a_typo_fails_at_install(typo: str, refused: Callable[..., str]) -> None
         ),
         ("strimzi.users.enabled=true", "strimzi.cluster: name the Kafka resource"),
         ("keda.enabled=true,keda.maxReplicas=7", "keda.maxReplicas: 7 pods, but topics.partitions is 6"),
+        ("keda.enabled=true,topics.partitions=1", "keda.minReplicas: 2 pods, but no more than 1"),
+        (
+            "serviceMonitor.enabled=true",
+            "serviceMonitor.enabled: networkPolicy.prometheus.from lets nobody read metrics",
+        ),
+        ("terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds"),
         ("retentionDays=7", "retentionDays"),
         ("kafka.security=TLS", "kafka"),
         ("kafka.bootstrap=broker", "bootstrap"),
@@ -114,6 +120,12 @@ def test_a_typo_fails_at_install(typo: str, refused: Callable[..., str]) -> None
 )
 def test_what_cannot_work_is_refused_with_the_value_to_mend(value: str, said: str, refused: Callable[..., str]) -> None:
     assert said in refused("--set", value)
+
+
+@pytest.mark.needs("helm")
+def test_a_trial_by_a_use_case_that_is_not_installed_is_refused(refused: Callable[..., str]) -> None:
+    said = refused("--set", "trial.useCase=demo", values="download-values.yaml")
+    assert "trial.useCase: useCases has no demo; name one of support" in said
 
 
 def test_every_value_is_told_what_it_is() -> None:

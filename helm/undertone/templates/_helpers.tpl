@@ -84,5 +84,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- if gt $most (int .Values.topics.partitions) -}}
 {{- fail (printf "keda.maxReplicas: %d pods, but topics.partitions is %d; a pod more than partitions has nothing to do" $most (int .Values.topics.partitions)) -}}
 {{- end -}}
+{{- if gt (int .Values.keda.minReplicas) $most -}}
+{{- fail (printf "keda.minReplicas: %d pods, but no more than %d (keda.maxReplicas, topics.partitions)" (int .Values.keda.minReplicas) $most) -}}
+{{- end -}}
 {{- $most -}}
 {{- end -}}

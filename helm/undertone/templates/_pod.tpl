@@ -269,7 +269,11 @@ spec:
     {{- if .edges }}
     - to:
         {{- toYaml $policy.dns.to | nindent 8 }}
-      ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+      ports:
+        {{- range $policy.dns.ports }}
+        - {protocol: UDP, port: {{ . }}}
+        - {protocol: TCP, port: {{ . }}}
+        {{- end }}
     {{- else }} []
     {{- end }}
     {{- range .edges }}
