@@ -18,20 +18,18 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from results import ROOT, Measure, progress
+from spoken import RATE, customers
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from services.emotion.bundle import DEMO, load_bundle
 from services.inference.model import heard, metadata, read, reply
 from services.inference.oip import HEADER_LENGTH
-from services.recordings import open_recording
-from services.recordings import read as pcm
 from services.standalone.places import free_port
 from services.standalone.processes import Program, start
 
 SOAK_S, LONG_S = 60, 600  #: `UNDERTONE_LONG=1` takes the second
 CAPACITY_S, CLIENTS, WINDOWS, KINDS = 5, 16, 4, 16
 QUEUE_MIB = 128
-RATE = 8000
 REFUSED = {429, 503}
 
 
@@ -126,8 +124,7 @@ async def _ready(address: str) -> None:
 def _requests() -> list[_Asked]:
     """Requests, and what is right to answer: each judged here, by itself."""
     bundle, random_ = load_bundle(DEMO), random.Random(0)  # noqa: S311 - no secret
-    samples = ROOT / "services" / "standalone" / "samples"
-    spoken = np.concatenate([pcm(open_recording(samples / name))[1] for name in ("calm.wav", "angry.wav")])
+    spoken = customers()
     wanted = [output["name"] for output in metadata(bundle)["outputs"]]
     found = []
     for _ in range(KINDS):
