@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
-import numpy as np
 from results import ROOT, Measure, compared, progress, quantile
 from serving import HELD_S, WINDOWS, WORKS, answers
 from soak import body_of
+from spoken import judged, refuse_unjudged
 
 from services.emotion.bundle import DEMO, load_bundle
 from services.inference.model import metadata
@@ -27,7 +27,7 @@ from services.standalone.processes import Program, start
 SCRIPT = Path(__file__).with_name("serving.py")
 OTHERS = ("mosec", "litserve")  #: pip install mosec litserve; Apache-2.0 both, and in no extra or group
 CLIENTS, ROUNDS, WARM_S, TAKEN_S = 64, 3, 2, 5
-RATE, WINDOW_S = 8_000, 5
+WINDOW_S = 5
 
 Body = tuple[bytes, int]
 Took = tuple[float, list[float]]  #: windows a second, and milliseconds of each answer
@@ -63,8 +63,9 @@ def _bare(work: str, body: Body) -> Took:
     """The same requests, as many at a time as there are clients, with nothing between."""
     took, until = [], time.monotonic() + TAKEN_S
     while (began := time.monotonic()) < until:
-        answers(work, [body] * CLIENTS)
+        replies = answers(work, [body] * CLIENTS)
         took.append((time.monotonic() - began) * 1e3)
+        refuse_unjudged(replies, WINDOWS)
     return CLIENTS * WINDOWS * 1e3 / statistics.median(took), took
 
 
@@ -119,11 +120,10 @@ async def _ask(session: aiohttp.ClientSession, name: str, body: Body) -> None:
         asked = session.post("/predict", data=json.dumps(text), headers={"Content-Type": "application/json"})
     async with asked as response:
         response.raise_for_status()
-        await response.read()
+        refuse_unjudged([await response.read()], WINDOWS)
 
 
 def _body() -> Body:
-    """Noise as loud as a voice: what is judged does not matter here."""
-    random, wanted = np.random.default_rng(0), [output["name"] for output in metadata(load_bundle(DEMO))["outputs"]]
-    windows = [random.normal(0, 3_000, WINDOW_S * RATE).astype(np.int16) for _ in range(WINDOWS)]
-    return body_of(windows, wanted)
+    """Speech that is judged: what is refused runs neither features nor heads."""
+    bundle = load_bundle(DEMO)
+    return body_of(judged(bundle, WINDOWS, WINDOW_S), [output["name"] for output in metadata(bundle)["outputs"]])
