@@ -28,6 +28,11 @@ SCRIPT = Path(__file__).with_name("serving.py")
 OTHERS = ("mosec", "litserve")  #: pip install mosec litserve; Apache-2.0 both, and in no extra or group
 CLIENTS, ROUNDS, WARM_S, TAKEN_S = 64, 3, 3, 10
 WINDOW_S = 5
+ASKED = f"{CLIENTS} clients, {WINDOWS} windows of {WINDOW_S} s a request"
+BESIDE = {
+    "demo": "on this processor, which the clients use too",
+    "gpu": "the wait stands for the encoder alone: windows are checked, scored and told, but not laid out for a GPU",
+}
 
 Body = tuple[bytes, int]
 Took = tuple[float, list[float]]  #: windows a second, and milliseconds of each answer
@@ -46,17 +51,27 @@ def _of(work: str, servers: Sequence[str]) -> list[Measure]:
     rounds = [
         (_bare(work, body), {name: asyncio.run(_served(name, work, body)) for name in servers}) for _ in range(ROUNDS)
     ]
-    return [_told(name, work, [(bare, served[name]) for bare, served in rounds]) for name in servers]
+    return [each for name in servers for each in _told(name, work, [(bare, served[name]) for bare, served in rounds])]
 
 
-def _told(name: str, work: str, rounds: Sequence[tuple[Took, Took]]) -> Measure:
-    rates = [(served[0], bare[0]) for bare, served in rounds]
-    # Who asks when a batch has just begun waits for that one and then for its own.
-    late = [quantile(served[1], 0.99) - 2 * statistics.median(bare[1]) for bare, served in rounds]
-    asked = f"{CLIENTS} clients, {WINDOWS} windows of {WINDOW_S} s a request"
-    remarks = f"{asked}; p99 {statistics.median(late):.0f} ms over two of the bare model's batches"
+def _told(name: str, work: str, rounds: Sequence[tuple[Took, Took]]) -> list[Measure]:
     model = "the demo bundle" if work == "demo" else f"a GPU of {HELD_S * 1e3} ms a window"
-    return compared(f"{name} against the bare model, {model}", "windows/s", rates, goal="0.95", remarks=remarks)
+    named = f"{name} against the bare model, {model}"
+    rates = [(served[0], bare[0]) for bare, served in rounds]
+    late = [quantile(served[1], 0.99) - 2 * statistics.median(bare[1]) for bare, served in rounds]
+    waited = quantile([each for _, served in rounds for each in served[1]], 0.99)
+    return [
+        compared(named, "windows/s", rates, goal="0.95", remarks=f"{ASKED}; {BESIDE[work]}"),
+        Measure(
+            f"{named}, p99 beyond two of its batches",
+            statistics.median(late),
+            "ms",
+            low=min(late),
+            high=max(late),
+            goal="5 ms",
+            remarks=f"of {waited:.0f} ms; who asks when a batch has just begun waits for that one and then for its own",
+        ),
+    ]
 
 
 def _bare(work: str, body: Body) -> Took:
