@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
+import judgement
 from results import ROOT, Measure, compared, progress, quantile
 from serving import HELD_S, WINDOWS, WORKS, answers
 from soak import body_of
@@ -39,11 +40,11 @@ Took = tuple[float, list[float]]  #: windows a second, and milliseconds of each 
 
 
 def measure() -> list[Measure]:
-    """Each server that is installed, for the demo bundle and for a model that a processor waits for."""
+    """The demo bundle by itself; each server that is installed, with it and with a model that a processor waits for."""
     installed = ["ours", *(name for name in OTHERS if importlib.util.find_spec(name))]
     if missing := set(OTHERS) - set(installed):
         progress(f"servers: {', '.join(sorted(missing))} not installed, so not compared")
-    return [found for work in WORKS for found in _of(work, installed)]
+    return [*judgement.measure(), *(found for work in WORKS for found in _of(work, installed))]
 
 
 def _of(work: str, servers: Sequence[str]) -> list[Measure]:
