@@ -169,20 +169,21 @@ def lone(ours: Encoder, device: str) -> list[Measure]:
 
 
 def memory(ours: Encoder, some: Sequence[Tensor]) -> Measure:
-    """Bytes at the peak for the means of all layers over those for one's."""
+    """Bytes at the peak beside the weights, of every network of this bench, for all layers' means over one's."""
     peaks = []
     for layers in ([ours.last], range(ours.last + 1)):
         ours.graphs = Graphs(ours.geometry)  # what is recorded is kept, and was counted before
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+        weights = torch.cuda.memory_allocated()
         ours.means(some, layers)
-        peaks.append(torch.cuda.max_memory_allocated())
+        peaks.append(torch.cuda.max_memory_allocated() - weights)
     return Measure(
         f"{XLSR}, peak memory of all layers' means / of one's, GPU",
         peaks[1] / peaks[0],
         "",
         goal="flat",
-        remarks=f"{peaks[0] / 1e9:.2f} GB with the weights of every network of this bench",
+        remarks=f"{peaks[0] / 1e9:.2f} GB beside the weights for {len(some)} windows",
     )
 
 
