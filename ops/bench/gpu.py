@@ -264,7 +264,7 @@ def _kernels(way: Callable[[], object]) -> dict[str, float]:
 
 
 def six_heads(device: str, encoder_us: float) -> Measure:
-    """What a window costs beside the encoder: 12 machines that share 8,000 support vectors, from memory to memory."""
+    """What a window costs beside the encoder, with the processor's part: 12 machines, 8,000 support vectors."""
     random = np.random.default_rng(SEED)
     classes = {f"{at}": ("no", "yes") for at in range(6)}
     mean, scale, dual = np.zeros(VALUES), np.ones(VALUES), random.normal(size=(SUPPORT, 12))
@@ -276,9 +276,10 @@ def six_heads(device: str, encoder_us: float) -> Measure:
     spent = statistics.median(_times(lambda: product(points))) * 1e3 / HEARD
     whole = statistics.median(_times(lambda: fast_decisions(made, points))) * 1e3 / HEARD
     remarks = (
-        f"{spent:.2f} us a window in batches of {HEARD}, transfers included; {whole:.2f} us with the processor's part"
+        f"{whole:.2f} us a window in batches of {HEARD}, from memory to memory; {spent:.2f} us of it"
+        f" ({spent / encoder_us:.2%} of the encoder's time) is the product on the GPU with its transfers"
     )
-    return Measure("six SVM heads, share of the encoder's time", spent / encoder_us, "", goal="0.01", remarks=remarks)
+    return Measure("six SVM heads, share of the encoder's time", whole / encoder_us, "", goal="0.01", remarks=remarks)
 
 
 def _pairs(
