@@ -34,7 +34,9 @@ def measure() -> list[Measure]:
     batch = LONG_BATCH if os.environ.get("UNDERTONE_LONG") == "1" else BATCH
     found = [each for shape in (XLSR, BASE) for each in throughput(shape, windows(batch), ROUNDS)]
     found += [labels(shape, windows(LABELLED)) for shape in (XLSR, BASE)]
-    return found + [each for shape in (XLSR, WAVLM) for each in (work(shape, windows(32)), memory(shape))]
+    for shape in (XLSR, WAVLM):
+        found += [work(shape, windows(32)), layers(shape, windows(8)), memory(shape)]
+    return found
 
 
 def throughput(shape: str, some: Sequence[Tensor], rounds: int) -> list[Measure]:
@@ -106,6 +108,23 @@ def work(shape: str, some: Sequence[Tensor]) -> Measure:
         baseline=batches / needed,
         goal="1.05",
         remarks=f"FlopCounterMode, {len(given)} windows, {seconds_of(some):.0f} s; baseline: padded to the longest",
+    )
+
+
+def layers(shape: str, some: Sequence[Tensor]) -> Measure:
+    """Layers executed over those that are needed, where a bundle reads the one in the middle: by their operations."""
+    with torch.device("meta"):
+        encoder, given = Encoder(SHAPES[shape]().eval()), [torch.empty(len(each)) for each in some]
+        before, middle, whole = (
+            _flops(lambda layer=layer: encoder.means(given, [layer])) for layer in (0, encoder.last // 2, encoder.last)
+        )
+    executed = (middle - before) * encoder.last / (whole - before)
+    return Measure(
+        f"{shape}, layers executed / needed",
+        executed / (encoder.last // 2),
+        "",
+        goal="1",
+        remarks=f"FlopCounterMode, layer {encoder.last // 2} of {encoder.last} is read; {len(given)} windows",
     )
 
 
