@@ -10,7 +10,8 @@ import torch
 from peak import Peak
 from planted import LEARNT, alike
 from results import Measure, compared, progress
-from shapes import BASE, RATE, SHAPES, WAVLM, XLSR, network, seconds_of, theirs, windows
+from rows import BASE, WAVLM, XLSR
+from shapes import RATE, SHAPES, network, seconds_of, theirs, windows
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -15,7 +15,8 @@ sys.path.append(str(Path(__file__).parents[2]))  # the repository need not be in
 import numpy as np
 import torch
 from results import Measure, compared, keep, progress, quantile
-from shapes import RATE, WAVLM, XLSR, network, seconds_of, theirs, windows
+from rows import GPU, WAVLM, XLSR
+from shapes import RATE, network, seconds_of, theirs, windows
 from torch import Tensor
 
 from services.emotion.encoders import audio as audio_module
@@ -43,7 +44,10 @@ def main() -> None:
         return
     torch.backends.cuda.matmul.allow_tf32 = False
     progress(f"bench-gpu on {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    keep(measure(DEVICE, COUNT))
+    found = measure(DEVICE, COUNT)
+    keep(found)
+    if unknown := {each.name for each in found} - set(GPU):
+        sys.exit(f"ops/bench/rows.py does not name {', '.join(sorted(unknown))}")
 
 
 def measure(device: str, count: int) -> list[Measure]:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rows import untaken
+
 ROOT = Path(__file__).parents[2]
 LINES = ROOT / ".undertone" / "bench.jsonl"
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -76,7 +78,8 @@ def _page(lines: Sequence[dict[str, object]]) -> str:
     taken = sorted({(str(line["at"])[:10], str(line["machine"]), str(line["versions"])) for line in lines})
     head = "# Bench\n\nWritten by `make bench` from `.undertone/bench.jsonl`: the newest figure of each measure.\n"
     where = "\n".join(f"* {at}, {machine}; {versions}" for at, machine, versions in taken)
-    return f"{head}Ratios are taken within one run, ours and the baseline in turn.\n\n{where}\n\n{_table(lines)}\n"
+    page = f"{head}Ratios are taken within one run, ours and the baseline in turn.\n\n{where}\n\n{_table(lines)}\n"
+    return page + untaken({str(line["name"]) for line in lines})
 
 
 def _table(lines: Sequence[dict[str, object]]) -> str:

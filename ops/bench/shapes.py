@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rows import BASE, WAVLM, XLSR
 from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
 
@@ -19,7 +20,6 @@ LARGE = {
     "do_stable_layer_norm": True,
     "feat_extract_norm": "layer",
 }
-XLSR, BASE, WAVLM = "XLS-R-300M shape", "wav2vec 2.0 base shape", "WavLM-large shape"
 SHAPES: dict[str, Callable[[], Any]] = {
     XLSR: lambda: Wav2Vec2Model(Wav2Vec2Config(**LARGE, conv_bias=True)),
     BASE: lambda: Wav2Vec2Model(Wav2Vec2Config()),
