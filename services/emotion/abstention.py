@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.emotion.features.functionals import FRAME, FRAME_RATE, RATE, is_voiced
+from services.emotion.heads import spread
 from streams.domain.unlabelled import Unlabelled
 
 Array = NDArray[np.float32]
@@ -91,7 +92,7 @@ def _voiced(window: Array, rate: int) -> bool:
 
 def placed(vectors: NDArray[np.floating], mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Array:
     """Vectors (n, values) in units of the training windows' spread, as a reference holds them: float32."""
-    return np.clip((vectors - mean) / scale, -_FARTHEST, _FARTHEST).astype(np.float32)
+    return spread(vectors, mean, scale, _FARTHEST)
 
 
 def refer(points: Array, groups: Groups) -> Reference:
