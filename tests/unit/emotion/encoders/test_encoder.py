@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 from unit.emotion.encoders.conftest import KINDS, Network, voices
+from unit.emotion.encoders.theirs import check_own, own
 
 from services.emotion.encoders import encoder as module
 from services.emotion.encoders.encoder import Encoder
@@ -15,13 +15,6 @@ from services.emotion.encoders.packing import Pack
 LENGTHS = [40_000, 320_000, 400, 116_801, 64_079, 40_000]
 
 
-def own(theirs: PreTrainedModel, windows: list[Tensor]) -> list[Tensor]:
-    """(layers, frames, values) of each window by itself, as transformers computes them."""
-    with torch.no_grad():
-        found = [theirs(window[None], output_hidden_states=True) for window in windows]
-    return [torch.cat([*each.hidden_states[:-1], each.last_hidden_state]) for each in found]
-
-
 @pytest.mark.parametrize(("name", "norm", "stable"), KINDS)
 def test_every_layer_is_transformers_own_for_windows_of_any_lengths_at_once(
     network: Network, monkeypatch: pytest.MonkeyPatch, name: str, norm: str, stable: bool
@@ -29,11 +22,7 @@ def test_every_layer_is_transformers_own_for_windows_of_any_lengths_at_once(
     monkeypatch.setattr(module, "PACK_S", 60)  # all in one pack
     windows = voices(LENGTHS)
     wanted = own(network(name, norm, stable), windows)
-    encoder = Encoder(network(name, norm, stable))
-    frames, means = list(encoder.hidden(windows)), encoder.means(windows, range(5))
-    for at, theirs in enumerate(wanted):
-        torch.testing.assert_close(frames[at], theirs, atol=1e-4, rtol=0)
-        torch.testing.assert_close(means[at], theirs.mean(dim=1), atol=1e-4, rtol=0)
+    check_own(Encoder(network(name, norm, stable)), windows, wanted, range(5))
 
 
 @pytest.mark.parametrize("name", ["wav2vec2", "wavlm"])
