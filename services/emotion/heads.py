@@ -14,7 +14,7 @@ MARGIN = 1e-4  #: between decision values, at least: windows nearer to a border 
 PROBED = 64  #: support vectors on which it is seen how wrong float32 is for a bundle
 SMALL = 4_000_000  #: values of all support vectors together, up to which float64 takes no time worth saving
 BATCH = 256  #: windows in one product of matrices: of more, the kernel leaves the processor's cache
-BLOCK = 1024  #: support vectors in float64 at a time
+BLOCK = 1024  #: support vectors in float64, or in one sum in float32, at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,15 @@ class Fast:
     """`Heads` made ready, once, to score many windows in float32; holds the support vectors a second time.
 
     exp(-g |x - s|^2) = exp(-g |x|^2) exp(-g |s|^2) exp(2g x.s): the middle factor goes into the coefficients, so that
-    what a window costs is one product of matrices, one exp, and one small product for all heads together.
+    what a window costs is one product of matrices, one exp, and one small product for all heads together. How many
+    windows are scored at once decides the order of its sums, and in float32 the order shows: so these are short, and of
+    what the last factor differs from 1; the coefficients' own sum is in float64.
     """
 
     heads: Heads
     support: NDArray[np.float32] = field(repr=False)  #: (values, support vectors), times 2 gamma
     dual: NDArray[np.float32] = field(repr=False)  #: (support vectors, columns), times exp(-gamma |support|^2)
+    total: Array = field(repr=False)  #: (columns,) sums of these
     margin: float  #: `MARGIN`, or four times what float32 is wrong by where that is more
     product: "Product | None" = None  #: what scores in float32, where numpy does not
 
@@ -102,7 +105,7 @@ def fast(heads: Heads, elsewhere: Callable[[Fast], Product] | None = None) -> Fa
     lengths = np.einsum("ij,ij->i", heads.support, heads.support, dtype=np.float64)  # (support vectors,)
     dual = heads.dual * np.exp(-heads.gamma * lengths)[:, None]
     support = heads.support.T * np.float32(2 * heads.gamma)
-    made = Fast(heads, np.ascontiguousarray(support), np.ascontiguousarray(dual, dtype=np.float32), MARGIN)
+    made = Fast(heads, np.ascontiguousarray(support), dual.astype(np.float32), dual.sum(axis=0), MARGIN)
     if elsewhere is not None:
         made = replace(made, product=elsewhere(made))
     some = heads.support[:: max(1, len(heads.support) // PROBED)]
@@ -138,8 +141,11 @@ def _roughly(made: Fast, points: NDArray[np.float32]) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         kernel = points @ made.support  # (n, support vectors)
         np.exp(kernel, out=kernel)
+        kernel -= 1
+        blocks = [slice(start, start + BLOCK) for start in range(0, len(made.dual), BLOCK)]
+        summed: Array = sum((kernel[:, block] @ made.dual[block] for block in blocks), made.total)
         lengths = np.einsum("ij,ij->i", points, points, dtype=np.float64)  # (n,)
-        scores: Array = np.exp(-made.heads.gamma * lengths)[:, None] * (kernel @ made.dual) + made.heads.intercept
+        scores: Array = np.exp(-made.heads.gamma * lengths)[:, None] * summed + made.heads.intercept
     return scores
 
 

@@ -13,7 +13,7 @@ def on(device: str) -> Callable[[Fast], Product]:
     """What `heads.fast` takes, to score on this device."""
 
     def elsewhere(made: Fast) -> Product:
-        support, dual = (torch.from_numpy(each).to(device) for each in (made.support, made.dual))
+        support, dual = (torch.from_numpy(each).to(device) for each in (made.support, made.dual.astype(np.float64)))
         intercept = torch.from_numpy(made.heads.intercept).to(device)
 
         @torch.inference_mode()
@@ -21,7 +21,7 @@ def on(device: str) -> Callable[[Fast], Product]:
             rows = torch.from_numpy(points).to(device)
             kernel = (rows @ support).exp_()  # (n, support vectors)
             far = torch.exp(-made.heads.gamma * rows.double().square().sum(dim=1))
-            found: Array = (far[:, None] * (kernel @ dual).double() + intercept).cpu().numpy()
+            found: Array = (far[:, None] * (kernel.double() @ dual) + intercept).cpu().numpy()
             return found
 
         return product

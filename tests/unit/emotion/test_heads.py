@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.emotion import heads as module
-from services.emotion.heads import MARGIN, Heads, decisions, fast, fast_decisions
+from services.emotion.heads import MARGIN, Fast, Heads, Product, decisions, fast, fast_decisions, scored
+from services.emotion.heads_on_device import on
 
 CLASSES = {"mood.full": ("good", "bad", "none"), "mood.binary": ("some", "none")}
 
@@ -125,3 +127,15 @@ def test_what_float32_cannot_hold_is_scored_exactly() -> None:
     assert again.all()
     for head, rows in decisions(made, windows).items():
         np.testing.assert_array_equal(found[head], rows)
+
+
+@pytest.mark.parametrize("elsewhere", [None, on("cpu")], ids=["numpy", "torch"])
+def test_of_many_support_vectors_too_a_windows_neighbours_change_nothing(
+    elsewhere: Callable[[Fast], Product] | None,
+) -> None:
+    made = fast(heads(11, vectors=8_000, values=1_024, gamma=1 / 1_024), elsewhere)
+    windows = np.random.default_rng(12).normal(size=(64, 1_024))
+    alone = [scored(made, window[None]) for window in windows]
+    for count in (2, 17, 64):
+        for head, rows in scored(made, windows[:count]).items():
+            np.testing.assert_allclose(rows, np.vstack([each[head] for each in alone[:count]]), atol=1e-5, rtol=0)
