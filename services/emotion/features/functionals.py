@@ -34,7 +34,7 @@ MODULATION_HZ = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 MODULATION_FFT = 2048  #: frames; a window of 20 s has 1,996
 
 FRAME_RATE = RATE / HOP
-AT_A_TIME = 64  #: frames looked at together where only some are looked for
+AT_A_TIME = 32  #: frames looked at together where only some are looked for
 TINY = float(np.finfo(np.float32).tiny)
 
 Array = NDArray[np.float32]
@@ -212,8 +212,7 @@ def _power(frames: Array) -> Array:
 def _total(frames: Array) -> Array:
     """(frames,): the sum of `_power` without the spectrum: by Parseval, and two bins have no mirror image."""
     tapered = frames * _taper()
-    signs = np.resize(np.array([1, -1], np.float32), FRAME)
-    once = tapered.sum(axis=1) ** 2 + (tapered @ signs) ** 2
+    once = ((tapered @ _unmirrored()) ** 2).sum(axis=1)
     total: Array = (FFT * np.vecdot(tapered, tapered) + once) / 2
     return total
 
@@ -271,6 +270,12 @@ def _slope(values: Array, at: NDArray[np.int64]) -> float:
 @cache
 def _taper() -> Array:
     return np.hanning(FRAME + 2)[1:-1].astype(np.float32)
+
+
+@cache
+def _unmirrored() -> Array:
+    """(FRAME, 2): the waves of the spectrum's first bin and of its last."""
+    return np.stack([np.ones(FRAME), np.resize([1, -1], FRAME)], axis=1).astype(np.float32)
 
 
 @cache
